@@ -1,0 +1,292 @@
+"""The module-level functions: one default client, found or made when first needed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from mbuzz import context as contexts
+from mbuzz.client import Client
+from mbuzz.config import Config
+from mbuzz.context import RequestContext
+from mbuzz.delivery.stats import Stats
+from mbuzz.errors import ConfigurationError
+from mbuzz.results import ConversionResult, TrackResult
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+_logger = logging.getLogger("mbuzz")
+_lock = threading.Lock()
+_client: Client | None = None
+_asked_environment = False
+
+
+def configure(*, strict: bool = False, **options: object) -> bool:
+    """Set up the default client; return whether the options work.
+
+    Every option of `mbuzz.Config` can be given here or as an environment variable
+    ``MBUZZ_<OPTION>``; what is given here wins. What was queued under an earlier
+    configuration is sent first.
+
+    Raises:
+        ConfigurationError: If *strict* and an option cannot work; without it the
+            same text is logged once as an error.
+    """
+    try:
+        config = Config.load(options)
+    except ConfigurationError as error:
+        if strict:
+            raise
+        _logger.error("not configured, nothing will be tracked: %s", error)  # noqa: TRY400 - a sentence, not a traceback
+        return False
+    if _client is not None and _client.config == config:
+        return True  # an app factory that runs again
+    if config.debug:
+        logging.getLogger("mbuzz").setLevel(logging.DEBUG)
+    use(Client(config))
+    return True
+
+
+init = configure
+
+
+def use(client: Client | None) -> Client | None:
+    """Make *client* the default one and return the one before, flushed."""
+    global _client, _asked_environment
+    with _lock:
+        before, _client = _client, client
+        _asked_environment = client is not None
+    if before is not None:
+        before.close()
+    return before
+
+
+def swap(client: Client | None) -> Client | None:
+    """Make *client* the default one for a while; return the one before, untouched."""
+    global _client
+    with _lock:
+        before, _client = _client, client
+    return before
+
+
+def current_client() -> Client | None:
+    """Return the default client if there is one already."""
+    return _client
+
+
+def default_client() -> Client | None:
+    """Return the default client, made from `MBUZZ_API_KEY` if that is set."""
+    global _asked_environment
+    if _client is None and not _asked_environment:
+        _asked_environment = True
+        if os.environ.get("MBUZZ_API_KEY"):
+            configure()
+        else:
+            _logger.warning(
+                "not configured, nothing is tracked; call mbuzz.configure(api_key=...) "
+                "or set MBUZZ_API_KEY"
+            )
+    return _client
+
+
+def track(
+    event: str,
+    *,
+    user_id: str | int | None = None,
+    visitor_id: str | None = None,
+    anonymous_id: str | None = None,
+    properties: Mapping[str, object] | None = None,
+    timestamp: datetime | float | str | None = None,
+    event_id: str | None = None,
+    session_id: str | None = None,
+    request_id: str | None = None,
+    flow_id: str | None = None,
+    parent_id: str | None = None,
+    wait: float | None = None,
+) -> TrackResult:
+    """Record that *event* happened, and return at once.
+
+    Who it happened to is the visitor of the request being served, unless a
+    `user_id` or `visitor_id` (also called `anonymous_id`) says otherwise.
+    `timestamp` is a datetime (naive: local time), ISO 8601 text or Unix seconds.
+    `wait` asks for the server's answer, for at most so many seconds.
+    """
+    client = default_client()
+    if client is None:
+        return TrackResult(success=False, error="not_configured")
+    return client.track(
+        event,
+        user_id=user_id,
+        visitor_id=visitor_id,
+        anonymous_id=anonymous_id,
+        properties=properties,
+        timestamp=timestamp,
+        event_id=event_id,
+        session_id=session_id,
+        request_id=request_id,
+        flow_id=flow_id,
+        parent_id=parent_id,
+        wait=wait,
+    )
+
+
+def page(
+    *,
+    url: str | None = None,
+    referrer: str | None = None,
+    user_id: str | int | None = None,
+    visitor_id: str | None = None,
+    properties: Mapping[str, object] | None = None,
+    timestamp: datetime | float | str | None = None,
+    event_id: str | None = None,
+    session_id: str | None = None,
+) -> TrackResult:
+    """Record a page view; the middleware does it for every page it serves."""
+    client = default_client()
+    if client is None:
+        return TrackResult(success=False, error="not_configured")
+    return client.page(
+        url=url,
+        referrer=referrer,
+        user_id=user_id,
+        visitor_id=visitor_id,
+        properties=properties,
+        timestamp=timestamp,
+        event_id=event_id,
+        session_id=session_id,
+    )
+
+
+def identify(
+    user_id: str | int,
+    *,
+    visitor_id: str | None = None,
+    traits: Mapping[str, object] | None = None,
+    timestamp: datetime | float | str | None = None,
+) -> bool:
+    """Say who the visitor is, at sign-up and log-in.
+
+    All that the visitor did before belongs to the user from then on, and later calls
+    in the same request know the user.
+    """
+    client = default_client()
+    return client is not None and client.identify(
+        user_id, visitor_id=visitor_id, traits=traits, timestamp=timestamp
+    )
+
+
+def alias(user_id: str | int, previous_id: str) -> bool:
+    """Say that *previous_id*, a visitor's or another user's id, is *user_id*."""
+    client = default_client()
+    return client is not None and client.alias(user_id, previous_id)
+
+
+def conversion(
+    conversion_type: str,
+    *,
+    user_id: str | int | None = None,
+    visitor_id: str | None = None,
+    event_id: str | None = None,
+    revenue: Decimal | float | str | None = None,
+    currency: str | None = None,
+    order_id: str | int | None = None,
+    idempotency_key: str | None = None,
+    properties: Mapping[str, object] | None = None,
+    is_acquisition: bool = False,
+    inherit_acquisition: bool = False,
+    timestamp: datetime | float | str | None = None,
+    wait: bool = True,
+) -> ConversionResult:
+    """Record that a goal was reached, and return how the channels share it.
+
+    `revenue` is in units of `currency` (ISO 4217), exact as Decimal or text. An
+    `order_id` or `idempotency_key` makes repeats count once.
+
+    It waits for the server's answer, at most `conversion_timeout` seconds (2 by
+    default) and not at all inside an event loop or while the server is known to be
+    down; then `attribution` is None and the conversion is delivered in the background.
+    """
+    client = default_client()
+    if client is None:
+        return ConversionResult(success=False, error="not_configured")
+    return client.conversion(
+        conversion_type,
+        user_id=user_id,
+        visitor_id=visitor_id,
+        event_id=event_id,
+        revenue=revenue,
+        currency=currency,
+        order_id=order_id,
+        idempotency_key=idempotency_key,
+        properties=properties,
+        is_acquisition=is_acquisition,
+        inherit_acquisition=inherit_acquisition,
+        timestamp=timestamp,
+        wait=wait,
+    )
+
+
+def flush(timeout: float = 5.0) -> bool:
+    """Send what is queued; return whether all of it was settled within *timeout* s."""
+    client = default_client()
+    return client is None or client.flush(timeout)
+
+
+def close(timeout: float = 2.0) -> bool:
+    """Flush and stop the worker; the end of the process does it by itself."""
+    client = default_client()
+    return client is None or client.close(timeout)
+
+
+async def aflush(timeout: float = 5.0) -> bool:
+    """Do `flush` without blocking the event loop."""
+    import asyncio
+
+    return await asyncio.to_thread(flush, timeout)
+
+
+async def aconversion(conversion_type: str, **options: object) -> ConversionResult:
+    """Do `conversion` without blocking the event loop, waiting for the answer."""
+    import asyncio
+
+    return await asyncio.to_thread(conversion, conversion_type, **options)  # type: ignore[arg-type]
+
+
+def stats() -> Stats:
+    """Return what became of every event: all counts add up."""
+    client = default_client()
+    return client.stats() if client is not None else Stats()
+
+
+def context() -> RequestContext | None:
+    """Return the context of the request being served, if there is one."""
+    return contexts.current()
+
+
+def visitor_id() -> str | None:
+    """Return the visitor of the request being served."""
+    current = contexts.current()
+    if current is None or current.visitor_id is None:
+        return None
+    current.visitor_used = True
+    return current.visitor_id
+
+
+def session_id() -> str | None:
+    """Return the session of the request being served."""
+    current = contexts.current()
+    return current.session_id if current is not None else None
+
+
+def user_id() -> str | None:
+    """Return the user of the request being served, once `identify` has said who."""
+    current = contexts.current()
+    return current.user_id if current is not None else None
+
+
+context_scope = contexts.context_scope

@@ -1,0 +1,1 @@
+"""The `mbuzz` command, one file per subcommand."""

@@ -1,0 +1,107 @@
+"""`mbuzz report`: the reports, in the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from mbuzz.cli.console import CliError, add_api_arguments, call_api, table
+
+_MODELS = {"first_touch": "first touch", "last_touch": "last touch", "linear": "linear"}
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "report", help="show a report", description="Show a report of the backend."
+    )
+    reports = parser.add_subparsers(dest="report", metavar="REPORT", required=True)
+    channels = reports.add_parser(
+        "channels",
+        help="what each channel earned",
+        description="Show what each channel earned, under one model or several.",
+    )
+    channels.add_argument(
+        "--model",
+        action="append",
+        choices=sorted(_MODELS),
+        help="attribution model, may be repeated (default: all)",
+    )
+    channels.add_argument("--from", dest="first", metavar="DATE", help="first day")
+    channels.add_argument("--to", dest="last", metavar="DATE", help="last day")
+    channels.add_argument("--currency", metavar="CODE", help="such as USD")
+    channels.add_argument("--format", choices=["table", "csv", "json"], default="table")
+    add_api_arguments(channels)
+    channels.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fetch the report and print it."""
+    query = {
+        "model": ",".join(args.model or []),
+        "from": args.first,
+        "to": args.last,
+        "currency": args.currency,
+    }
+    text = urlencode({name: value for name, value in query.items() if value})
+    path = f"/reports/channels?{text}" if text else "/reports/channels"
+    accept = "text/csv" if args.format == "csv" else "application/json"
+    body = call_api(args, path, accept)
+    if args.format != "table":
+        sys.stdout.write(body.decode())
+        return 0
+    try:
+        print(render(json.loads(body)))
+    except (ValueError, KeyError, TypeError):
+        raise CliError(
+            "the answer is not an mbuzz backend's; check --api-url"
+        ) from None
+    return 0
+
+
+def render(report: Mapping[str, Any]) -> str:
+    """Return a channel report as text, models side by side."""
+    models: Sequence[str] = report["models"]
+    currency = report["currency"]
+    heads = ["channel", "visits"]
+    for model in models:
+        heads += [f"{_MODELS.get(model, model)}", currency]
+    rows = [
+        [
+            row["label"],
+            f"{row['visits']:,}",
+            *(
+                cell
+                for model in models
+                for cell in (
+                    row["credits"][model]["conversions"],
+                    grouped(row["credits"][model]["revenue"]),
+                )
+            ),
+        ]
+        for row in report["rows"]
+    ]
+    totals = report["totals"]
+    total = [f"{totals['conversions']:,}.00", grouped(totals["revenue"])]
+    rows.append(["Total", f"{totals['visits']:,}", *(total * len(models))])
+    period = report["period"]
+    lines = [
+        f"What the channels earned, {period['from']} to {period['to']} "
+        f"({period['timezone']})",
+        "",
+        table(heads, rows, foot=True),
+    ]
+    for code, count in report["other_currencies"].items():
+        lines.append(f"\n{count} conversions in {code} are not in this table:")
+        lines.append(f"  mbuzz report channels --currency {code}")
+    return "\n".join(lines)
+
+
+def grouped(amount: str) -> str:
+    """Return decimal text with its thousands set off."""
+    whole, dot, cents = amount.partition(".")
+    return f"{int(whole):,}{dot}{cents}"

@@ -1,0 +1,1 @@
+"""Thin adapters from web frameworks to `mbuzz.web`."""

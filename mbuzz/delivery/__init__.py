@@ -1,0 +1,1 @@
+"""From bytes to the API: the queue, its worker and the connection."""

@@ -1,0 +1,62 @@
+"""What an answer means for a batch, and how long to wait before the next try."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import Enum
+
+_BASE = 0.5  # seconds
+_CAP = 60.0
+_LONGEST_RETRY_AFTER = 300.0
+_RETRYABLE = frozenset({408, 425, 429})
+
+
+class Verdict(Enum):
+    """What to do with a batch after an answer."""
+
+    DELIVERED = "delivered"
+    RETRY = "retry"
+    SPLIT = "split"
+    REJECTED = "rejected"
+
+
+def judge(status: int) -> Verdict:
+    """Return what the HTTP *status* means for the events that were sent."""
+    if 200 <= status < 300:
+        return Verdict.DELIVERED
+    if status == 413:
+        return Verdict.SPLIT
+    if status in _RETRYABLE or status >= 500:
+        return Verdict.RETRY
+    return Verdict.REJECTED
+
+
+def delay(attempt: int, rng: random.Random) -> float:
+    """Return seconds before try *attempt* (from 1): full jitter under a growing cap.
+
+    Source: "full jitter" of the AWS Architecture Blog, Exponential Backoff And Jitter.
+    """
+    return rng.uniform(0.0, min(_CAP, _BASE * 2.0 ** min(attempt, 20)))
+
+
+def retry_after(header: str | None, now_ms: int) -> float:
+    """Return the seconds that a `Retry-After` header asks for, in either form.
+
+    0 where there is none or it cannot be read; 5 minutes at most.
+    """
+    if not header:
+        return 0.0
+    try:
+        seconds = float(int(header))
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(header)
+        except ValueError:
+            return 0.0
+        now = datetime.fromtimestamp(now_ms / 1000, UTC)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        seconds = (moment - now).total_seconds()
+    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER)

@@ -1,0 +1,43 @@
+"""What delivery needs of a connection to the API, and nothing heavier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class TransportError(Exception):
+    """No usable answer came; `sent` tells whether the request may have arrived."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """An HTTP answer; header names are lower-case, repeated headers a tuple."""
+
+    status: int
+    headers: Mapping[str, tuple[str, ...]]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        """Return the first header of that (lower-case) name."""
+        values = self.headers.get(name)
+        return values[0] if values else None
+
+
+class Transport(Protocol):
+    """What delivery needs of a connection; `mbuzz.testing` has one without sockets."""
+
+    def post(
+        self, path: str, body: bytes, headers: Mapping[str, str], timeout: float
+    ) -> Response:
+        """Send *body* and return the answer within *timeout* seconds.
+
+        Raises:
+            TransportError: If no usable answer came in time.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let the connection go."""
+        ...

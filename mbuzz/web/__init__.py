@@ -1,0 +1,1 @@
+"""Framework-neutral: page views, cookies and the exchange with the backend."""
