@@ -1,0 +1,1 @@
+"""Arithmetic from journeys to credits: no clock, no randomness, no I/O."""

@@ -1,0 +1,39 @@
+"""Journeys: which touchpoints a conversion can be credited to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mbuzz.server.model import Touchpoint
+
+
+def eligible(
+    touchpoints: Iterable[Touchpoint], converted_at_ms: int, lookback_ms: int | None
+) -> tuple[Touchpoint, ...]:
+    """Return the touchpoints of one conversion, the oldest first.
+
+    Those at the very moment of the conversion and at the very edge of the window
+    count. *lookback_ms* is how far back the window reaches; None is no limit. Of two
+    that began together, the session stored first comes first.
+
+    Raises:
+        ValueError: If *lookback_ms* is less than 0.
+    """
+    if lookback_ms is not None and lookback_ms < 0:
+        raise ValueError(f"lookback_ms must be 0 or more, got {lookback_ms!r}")
+    chosen = [
+        touchpoint
+        for touchpoint in touchpoints
+        if touchpoint.started_at_ms <= converted_at_ms
+        and (
+            lookback_ms is None
+            or converted_at_ms - touchpoint.started_at_ms <= lookback_ms
+        )
+    ]
+    chosen.sort(
+        key=lambda touchpoint: (touchpoint.started_at_ms, touchpoint.session_id)
+    )
+    return tuple(chosen)

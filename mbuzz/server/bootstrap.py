@@ -1,0 +1,56 @@
+"""The first start: an empty database gets an account, a key and somebody to log in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mbuzz import ids
+from mbuzz.clock import Clock
+from mbuzz.server import passwords
+from mbuzz.server.ingestion import keys
+from mbuzz.server.storage.port import Account, Storage, Stores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstStart:
+    """What is shown once and kept nowhere else."""
+
+    account: Account
+    api_key: str
+    email: str
+    password: str
+
+
+def prepare(
+    storage: Storage,
+    clock: Clock,
+    *,
+    email: str = "owner@localhost",
+    currency: str = "USD",
+    timezone: str = "UTC",
+    live: bool = False,
+) -> FirstStart | None:
+    """Fill an empty database and return its secrets; None if it has an account."""
+    if storage.read(lambda stores: bool(stores.accounts.accounts())):
+        return None
+    password = ids.token(9)
+    hashed = passwords.hash_password(password)  # slow, so outside the transaction
+    now = clock.now_ms()
+
+    def work(stores: Stores) -> FirstStart | None:
+        if stores.accounts.accounts():
+            return None
+        account = stores.accounts.create_account(
+            "My business", ids.time_ordered("acct", now), currency, timezone, now
+        )
+        _, api_key = keys.create(
+            stores.accounts, account, live=live, name="first", now_ms=now
+        )
+        stores.accounts.create_user(
+            account, ids.time_ordered("user", now), email, hashed, now
+        )
+        return FirstStart(
+            account=account, api_key=api_key, email=email, password=password
+        )
+
+    return storage.write(work)

@@ -1,0 +1,1 @@
+"""The only code that knows WSGI: requests, responses, routes, limits, errors."""

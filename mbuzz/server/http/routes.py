@@ -1,0 +1,55 @@
+"""The table of routes: a method and a path, who may call it, and what answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from mbuzz.server.http.errors import HttpError
+from mbuzz.server.http.request import Request
+from mbuzz.server.http.response import Response
+
+Handler = Callable[[Request], Response]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One method of one path."""
+
+    method: str
+    path: str
+    handler: Handler
+
+
+class Router:
+    """Finds the handler for a request."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.routes = tuple(routes)
+        self._paths: dict[str, dict[str, Handler]] = {}
+        for route in self.routes:
+            self._paths.setdefault(route.path, {})[route.method] = route.handler
+
+    def find(self, request: Request) -> Handler:
+        """Return the handler; HEAD is answered by GET's.
+
+        Raises:
+            HttpError: If the path or the method is unknown.
+        """
+        methods = self._paths.get(request.path)
+        if methods is None:
+            raise HttpError(
+                404,
+                "not_found",
+                f"there is nothing at {request.path[:200]}; see /openapi.json",
+            )
+        method = "GET" if request.method == "HEAD" else request.method
+        if method not in methods:
+            allowed = sorted({*methods, *(["HEAD"] if "GET" in methods else [])})
+            raise HttpError(
+                405,
+                "method_not_allowed",
+                f"{request.path} takes {' or '.join(allowed)}, not {request.method}",
+                headers=[("Allow", ", ".join(allowed))],
+            )
+        return methods[method]

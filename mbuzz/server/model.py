@@ -1,0 +1,196 @@
+"""The server's vocabulary: tenant, landing, session, touchpoint, conversion, credit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+CHANNELS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "direct": "Direct",
+        "cross_network": "Cross-network",
+        "paid_shopping": "Paid Shopping",
+        "paid_search": "Paid Search",
+        "paid_social": "Paid Social",
+        "paid_video": "Paid Video",
+        "display": "Display",
+        "paid_other": "Paid Other",
+        "ai": "AI Assistants",
+        "organic_shopping": "Organic Shopping",
+        "organic_social": "Organic Social",
+        "organic_video": "Organic Video",
+        "organic_search": "Organic Search",
+        "email": "Email",
+        "affiliates": "Affiliates",
+        "referral": "Referral",
+        "audio": "Audio",
+        "sms": "SMS",
+        "push": "Push",
+        "other": "Unassigned",
+    }
+)
+
+# A report row, not a channel: conversions without any touchpoint.
+UNATTRIBUTED: Final = "unattributed"
+
+EMPTY: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class Tenant(NamedTuple):
+    """Whose data, and of which environment; the first argument of every port method."""
+
+    account_id: int
+    live: bool
+
+    @property
+    def environment(self) -> str:
+        """Return the name the API uses, ``live`` or ``test``."""
+        return "live" if self.live else "test"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Landing:
+    """What a URL and a referrer say about where a visitor came from.
+
+    `key` is what two hits of one source share; ``None`` is direct. `known` says that
+    a plain referrer is a search, social, video, shopping or AI site.
+    """
+
+    channel: str = "direct"
+    source: str | None = None
+    medium: str | None = None
+    campaign: str | None = None
+    utm: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    click_ids: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    key: tuple[str, ...] | None = None
+    known: bool = False
+    from_own_host: bool = False  # the referrer is exactly the page's host
+    flags: frozenset[str] = frozenset()
+
+
+DIRECT: Final = Landing()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebEvent:
+    """One event with a URL, as the session fold sees it."""
+
+    event_id: str
+    occurred_at_ms: int
+    url: str
+    is_page_view: bool = True
+    client_session_id: str | None = None
+    referrer: str | None = None
+    landing: Landing = DIRECT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A visit: consecutive web events of one visitor, with the source of the first."""
+
+    events: tuple[WebEvent, ...]
+    flags: frozenset[str] = frozenset()
+
+    @property
+    def first(self) -> WebEvent:
+        """Return the event that began the session and gave it its source."""
+        return self.events[0]
+
+    @property
+    def last(self) -> WebEvent:
+        """Return the latest event."""
+        return self.events[-1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Touchpoint:
+    """A session as attribution sees it."""
+
+    session_id: int
+    public_id: str
+    channel: str
+    started_at_ms: int
+    utm: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credit:
+    """A touchpoint's share of one conversion under one model.
+
+    `credit` is in billionths of the conversion and `revenue` in millionths of the
+    currency unit (None for a conversion without revenue), so that the shares of a
+    conversion sum exactly. `touchpoint` is None for an unattributed conversion.
+    """
+
+    model: str
+    position: int  # in the journey, from 0
+    credit: int
+    revenue: int | None
+    touchpoint: Touchpoint | None
+
+    @property
+    def channel(self) -> str:
+        """Return the touchpoint's channel, or the unattributed row."""
+        return self.touchpoint.channel if self.touchpoint else UNATTRIBUTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackCall:
+    """A well-formed event, as a client sent it."""
+
+    event_id: str
+    event_type: str
+    visitor_id: str | None
+    user_id: str | None
+    session_id: str | None
+    occurred_at_ms: int
+    received_at_ms: int
+    url: str | None = None
+    referrer: str | None = None
+    user_agent: str | None = None
+    prefetch: bool = False
+    ignore_referrer: bool = False
+    flags: frozenset[str] = frozenset()
+    properties: Mapping[str, object] = field(default_factory=lambda: EMPTY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentifyCall:
+    """A visitor is this user."""
+
+    user_id: str
+    visitor_id: str | None
+    traits: Mapping[str, object]
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AliasCall:
+    """Two ids are one person."""
+
+    user_id: str
+    previous_id: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversionCall:
+    """A goal was reached."""
+
+    conversion_id: str
+    dedupe_key: str | None
+    conversion_type: str
+    visitor_id: str | None
+    user_id: str | None
+    event_id: str | None
+    revenue_minor: int | None
+    currency: str | None  # None is the account's
+    converted_at_ms: int
+    received_at_ms: int
+    is_acquisition: bool = False
+    properties: Mapping[str, object] = field(default_factory=lambda: EMPTY)
+
+
+Call = TrackCall | IdentifyCall | AliasCall | ConversionCall

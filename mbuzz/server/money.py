@@ -1,0 +1,60 @@
+"""Money: decimal text in and out, integers of the smallest unit inside."""
+
+from __future__ import annotations
+
+import re
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from typing import Final
+
+_CODE = re.compile(r"[A-Z]{3}")
+_MOST: Final = 10**12
+
+# Currencies whose smallest unit is not a hundredth. Source: ISO 4217.
+_EXPONENTS: Final = {
+    **dict.fromkeys(
+        "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0
+    ),
+    **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3),
+    **dict.fromkeys("CLF UYW".split(), 4),
+}
+
+
+def exponent(currency: str) -> int:
+    """Return how many decimals *currency* has; 2 for a code that is not known."""
+    return _EXPONENTS.get(currency, 2)
+
+
+def currency_code(value: object) -> str:
+    """Return an ISO 4217 code in capitals.
+
+    Raises:
+        ValueError: If *value* is not three letters.
+    """
+    code = value.strip().upper() if isinstance(value, str) else ""
+    if not _CODE.fullmatch(code):
+        raise ValueError("currency must be a code of three letters, such as USD")
+    return code
+
+
+def parse(value: object, currency: str) -> tuple[int, bool]:
+    """Return an amount in the currency's smallest unit, and whether it was rounded.
+
+    Raises:
+        ValueError: If *value* is not a finite decimal number from 0 to 10**12.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError('revenue must be a number or decimal text, such as "99.99"')
+    try:
+        amount = Decimal(str(value).strip())
+    except InvalidOperation:
+        raise ValueError("revenue must be a decimal number, such as 99.99") from None
+    if not amount.is_finite() or amount < 0 or amount > _MOST:
+        raise ValueError("revenue must be from 0 to 1000000000000")
+    scaled = amount.scaleb(exponent(currency))
+    minor = scaled.to_integral_value(ROUND_HALF_EVEN)
+    return int(minor), minor != scaled
+
+
+def text(minor: int, currency: str) -> str:
+    """Return an amount as decimal text, ``99.90``."""
+    return format(Decimal(minor).scaleb(-exponent(currency)), "f")

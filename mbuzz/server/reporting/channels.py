@@ -1,0 +1,163 @@
+"""The channel report: what each channel earned, under one model or several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mbuzz.server import money
+from mbuzz.server.attribution.allocation import allocate
+from mbuzz.server.attribution.models import MODELS
+from mbuzz.server.model import CHANNELS, UNATTRIBUTED, Tenant
+from mbuzz.server.reporting.period import Period
+from mbuzz.server.storage.port import ReportStore
+
+_ORDER = {name: index for index, name in enumerate([*CHANNELS, UNATTRIBUTED])}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """A channel's part under one model; the parts shown add up to the total shown."""
+
+    conversions: int  # in hundredths
+    revenue_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelRow:
+    """One channel's visits, and its share under each model."""
+
+    channel: str
+    visits: int
+    shares: Mapping[str, Share]
+
+    @property
+    def label(self) -> str:
+        """Return the channel's name for people."""
+        return CHANNELS.get(self.channel, "Unattributed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelReport:
+    """All channels of a period, in one currency."""
+
+    period: Period
+    currency: str
+    other_currencies: Mapping[str, int]  # conversions that this report leaves out
+    models: Sequence[str]
+    rows: Sequence[ChannelRow]
+    visits: int
+    visitors: int
+    page_views: int
+    conversions: int
+    revenue_minor: int
+
+
+def channel_report(
+    store: ReportStore,
+    tenant: Tenant,
+    period: Period,
+    *,
+    default_currency: str,
+    currency: str | None = None,
+    models: Sequence[str] = (),
+) -> ChannelReport:
+    """Return the report; no models named means all of them.
+
+    Without a *currency* it is the default one, or, where nothing was earned in that,
+    the one of most conversions. Amounts of different currencies are never added.
+
+    Raises:
+        ValueError: If a model is unknown.
+    """
+    chosen = list(models) or list(MODELS)
+    for name in chosen:
+        if name not in MODELS:
+            known = ", ".join(MODELS)
+            raise ValueError(f"model must be one of {known}, got {name!r}")
+    span = period.from_ms, period.to_ms
+    currencies = dict(store.currencies(tenant, *span))
+    if currency is None:
+        currency = default_currency
+        if currencies and currency not in currencies:
+            currency = next(iter(currencies))
+    totals = store.totals(tenant, *span, currency)
+    credit: dict[str, dict[str, int]] = {model: {} for model in chosen}
+    revenue: dict[str, dict[str, int]] = {model: {} for model in chosen}
+    for entry in store.channel_sums(tenant, *span, currency):
+        if entry.model in credit:
+            credit[entry.model][entry.channel] = entry.credit
+            revenue[entry.model][entry.channel] = entry.revenue
+    present = {
+        *totals.visits,
+        *(c for by_channel in credit.values() for c in by_channel),
+    }
+    channels = sorted(present, key=lambda name: _ORDER.get(name, len(_ORDER)))
+    shares = {
+        model: _shares(
+            channels,
+            credit[model],
+            revenue[model],
+            totals.conversions,
+            totals.revenue_minor,
+        )
+        for model in chosen
+    }
+    rows = [
+        ChannelRow(
+            channel=channel,
+            visits=totals.visits.get(channel, 0),
+            shares={model: shares[model][channel] for model in chosen},
+        )
+        for channel in channels
+    ]
+    last = chosen[-1]
+    rows.sort(
+        key=lambda row: (
+            -row.shares[last].revenue_minor,
+            -row.shares[last].conversions,
+            -row.visits,
+        )
+    )
+    return ChannelReport(
+        period=period,
+        currency=currency,
+        other_currencies={k: v for k, v in currencies.items() if k != currency},
+        models=chosen,
+        rows=rows,
+        visits=sum(totals.visits.values()),
+        visitors=totals.visitors,
+        page_views=totals.page_views,
+        conversions=totals.conversions,
+        revenue_minor=totals.revenue_minor,
+    )
+
+
+def _shares(
+    channels: Sequence[str],
+    credit: Mapping[str, int],
+    revenue: Mapping[str, int],
+    conversions: int,
+    revenue_minor: int,
+) -> dict[str, Share]:
+    """Round a model's exact sums once, so that the rows add up to the totals."""
+    counts = _round(conversions * 100, [credit.get(name, 0) for name in channels])
+    amounts = _round(revenue_minor, [revenue.get(name, 0) for name in channels])
+    return {
+        name: Share(conversions=count, revenue_minor=amount)
+        for name, count, amount in zip(channels, counts, amounts, strict=True)
+    }
+
+
+def _round(total: int, parts: Sequence[int]) -> Sequence[int]:
+    return allocate(total, parts) if any(parts) else [0] * len(parts)
+
+
+def amount(report: ChannelReport, minor: int) -> str:
+    """Return an amount of the report as decimal text."""
+    return money.text(minor, report.currency)
+
+
+def hundredths(count: int) -> str:
+    """Return a count in hundredths as decimal text."""
+    return f"{count // 100}.{count % 100:02d}"

@@ -1,0 +1,1 @@
+"""Where everything is kept, behind one port."""

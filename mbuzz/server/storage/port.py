@@ -1,0 +1,366 @@
+"""What the rest of the server asks of storage, one Protocol per context.
+
+Rows are frozen values with integer ids; every method on tenant data takes the tenant
+first. A method belongs to one transaction, which `Storage.write` or `.read` gives out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from mbuzz.server.model import Credit, Landing, Session, Tenant, Touchpoint, WebEvent
+
+T = TypeVar("T")
+
+
+class StorageError(Exception):
+    """Storage cannot be used; the text says why and what to do."""
+
+
+class StorageBusyError(StorageError):
+    """Storage cannot take more just now; the caller should try again shortly."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A customer of the backend: the owner of keys, users and data."""
+
+    id: int
+    public_id: str
+    name: str
+    currency: str
+    timezone: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """A key as it is kept: its digest stays in storage, its text nowhere."""
+
+    id: int
+    public_id: str
+    account: Account
+    live: bool
+    hint: str
+    name: str
+    created_at_ms: int
+    last_used_at_ms: int | None
+    revoked_at_ms: int | None
+
+    @property
+    def tenant(self) -> Tenant:
+        """Return whose data the key speaks for."""
+        return Tenant(self.account.id, self.live)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """Somebody who may see the dashboard."""
+
+    id: int
+    account: Account
+    email: str
+    password_hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRow:
+    """A stored session: its ids and its extent."""
+
+    id: int
+    public_id: str
+    client_session_id: str | None
+    started_at_ms: int
+    last_event_at_ms: int
+    first_event: int
+    last_event: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRow:
+    """A stored web event, and the session it is in."""
+
+    id: int
+    session: int | None
+    event: WebEvent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEvent:
+    """What a repeated event is answered with."""
+
+    id: int
+    event_type: str
+    visitor: int | None
+    identity: int | None
+    visitor_id: str | None
+    session_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEvent:
+    """An event about to be stored; `landing` is None for a server event."""
+
+    event_id: str
+    event_type: str
+    visitor: int | None
+    identity: int | None
+    client_session_id: str | None
+    occurred_at_ms: int
+    received_at_ms: int
+    url: str | None
+    referrer: str | None
+    landing: Landing | None
+    bot_reason: str | None
+    flags: frozenset[str]
+    properties: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewConversion:
+    """A conversion about to be stored."""
+
+    public_id: str
+    dedupe_key: str | None
+    conversion_type: str
+    visitor: int | None
+    identity: int | None
+    event: int | None
+    revenue_minor: int | None
+    currency: str
+    converted_at_ms: int
+    received_at_ms: int
+    is_acquisition: bool
+    properties: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversionRow:
+    """A stored conversion."""
+
+    id: int
+    public_id: str
+    conversion_type: str
+    visitor: int | None
+    visitor_id: str | None
+    identity: int | None
+    revenue_minor: int | None
+    currency: str
+    converted_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelSum:
+    """What one channel got under one model: billionths, and millionths of a unit."""
+
+    model: str
+    channel: str
+    credit: int
+    revenue: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """A period's conversions in one currency, and the visits of all."""
+
+    conversions: int
+    revenue_minor: int
+    visits: Mapping[str, int] = field(default_factory=dict)  # by channel
+    visitors: int = 0
+    page_views: int = 0
+
+
+class AccountStore(Protocol):
+    """Accounts, keys, users and their log-ins."""
+
+    def create_account(
+        self, name: str, public_id: str, currency: str, timezone: str, now_ms: int
+    ) -> Account: ...
+    def accounts(self) -> Sequence[Account]: ...
+    def create_key(
+        self,
+        account: Account,
+        *,
+        live: bool,
+        public_id: str,
+        digest: str,
+        hint: str,
+        name: str,
+        now_ms: int,
+    ) -> ApiKey: ...
+    def key_by_digest(self, digest: str) -> ApiKey | None: ...
+    def keys(self, account_id: int) -> Sequence[ApiKey]: ...
+    def revoke_key(self, account_id: int, public_id: str, now_ms: int) -> bool: ...
+    def touch_key(self, account_id: int, key_id: int, now_ms: int) -> None: ...
+    def create_user(
+        self,
+        account: Account,
+        public_id: str,
+        email: str,
+        password_hash: str,
+        now_ms: int,
+    ) -> User: ...
+    def user_by_email(self, email: str) -> User | None: ...
+    def create_login(
+        self, user: User, digest: str, now_ms: int, expires_at_ms: int
+    ) -> None: ...
+    def user_by_login(self, digest: str, now_ms: int) -> User | None: ...
+    def delete_login(self, digest: str) -> None: ...
+
+
+class TrackingStore(Protocol):
+    """What happened, to whom."""
+
+    def reply(self, tenant: Tenant, key: str) -> tuple[str, str] | None: ...
+    def save_reply(
+        self, tenant: Tenant, key: str, digest: str, reply: str, now_ms: int
+    ) -> None: ...
+
+    def visitor(self, tenant: Tenant, visitor_id: str) -> int | None: ...
+    def ensure_visitor(self, tenant: Tenant, visitor_id: str, seen_ms: int) -> int: ...
+    def identity(self, tenant: Tenant, user_id: str) -> int | None: ...
+    def ensure_identity(
+        self, tenant: Tenant, user_id: str, public_id: str, now_ms: int
+    ) -> int: ...
+    def identity_public_id(self, tenant: Tenant, identity: int) -> str: ...
+    def identity_created_at(self, tenant: Tenant, identity: int) -> int: ...
+    def merge_traits(
+        self, tenant: Tenant, identity: int, traits: Mapping[str, object]
+    ) -> None: ...
+    def root(self, tenant: Tenant, identity: int) -> int: ...
+    def group(self, tenant: Tenant, root: int) -> Sequence[int]: ...
+    def set_root(self, tenant: Tenant, old_root: int, new_root: int) -> None: ...
+    def link_at(self, tenant: Tenant, visitor: int, at_ms: int) -> int | None: ...
+    def current_link(self, tenant: Tenant, visitor: int) -> tuple[int, int] | None: ...
+    def add_link(
+        self, tenant: Tenant, visitor: int, identity: int, from_ms: int
+    ) -> None: ...
+    def close_link(self, tenant: Tenant, visitor: int, until_ms: int) -> None: ...
+
+    def insert_event(self, tenant: Tenant, event: NewEvent) -> int | None: ...
+    def event(self, tenant: Tenant, event_id: str) -> StoredEvent | None: ...
+    def web_events(
+        self, tenant: Tenant, visitor: int, from_ms: int, to_ms: int
+    ) -> Sequence[EventRow]: ...
+    def web_event_rows(
+        self, tenant: Tenant, rows: Iterable[int]
+    ) -> Mapping[int, EventRow]: ...
+    def set_session(self, tenant: Tenant, event: int, session: int | None) -> None: ...
+
+    def session(self, tenant: Tenant, session: int) -> SessionRow: ...
+    def sessions_between(
+        self, tenant: Tenant, visitor: int, from_ms: int, to_ms: int
+    ) -> Sequence[SessionRow]: ...
+    def latest_sessions(self, tenant: Tenant, visitor: int) -> Sequence[SessionRow]: ...
+    def session_covering(
+        self, tenant: Tenant, visitor: int, at_ms: int, timeout_ms: int
+    ) -> SessionRow | None: ...
+    def insert_session(
+        self,
+        tenant: Tenant,
+        visitor: int,
+        public_id: str,
+        session: Session,
+        first_event: int,
+        last_event: int,
+        list_version: str,
+    ) -> int: ...
+    def update_session(
+        self,
+        tenant: Tenant,
+        row: int,
+        session: Session,
+        first_event: int,
+        last_event: int,
+        list_version: str,
+    ) -> None: ...
+    def extend_session(
+        self,
+        tenant: Tenant,
+        row: int,
+        last_event: int,
+        last_event_at_ms: int,
+        page_views: int,
+        flags: frozenset[str],
+    ) -> None: ...
+    def delete_session(self, tenant: Tenant, row: int) -> None: ...
+
+    def insert_conversion(
+        self, tenant: Tenant, conversion: NewConversion
+    ) -> int | None: ...
+    def conversion(self, tenant: Tenant, row: int) -> ConversionRow: ...
+    def find_conversion(
+        self, tenant: Tenant, public_id: str, dedupe_key: str | None
+    ) -> ConversionRow | None: ...
+    def conversions_of(
+        self,
+        tenant: Tenant,
+        identities: Iterable[int],
+        visitors: Iterable[int],
+        from_ms: int,
+    ) -> Sequence[ConversionRow]: ...
+    def linked_visitors(
+        self, tenant: Tenant, identities: Iterable[int]
+    ) -> Sequence[int]: ...
+    def touchpoints_of_identities(
+        self, tenant: Tenant, identities: Iterable[int], until_ms: int
+    ) -> Sequence[Touchpoint]: ...
+    def touchpoints_of_visitor(
+        self, tenant: Tenant, visitor: int, until_ms: int
+    ) -> Sequence[Touchpoint]: ...
+    def replace_credits(
+        self, tenant: Tenant, conversion: ConversionRow, credits_: Iterable[Credit]
+    ) -> None: ...
+    def credits(self, tenant: Tenant, conversion: int) -> Sequence[Credit]: ...
+
+
+class ReportStore(Protocol):
+    """Sums for the reports; periods are [from, to) in milliseconds."""
+
+    def channel_sums(
+        self, tenant: Tenant, from_ms: int, to_ms: int, currency: str
+    ) -> Sequence[ChannelSum]: ...
+    def totals(
+        self, tenant: Tenant, from_ms: int, to_ms: int, currency: str
+    ) -> Totals: ...
+    def currencies(
+        self, tenant: Tenant, from_ms: int, to_ms: int
+    ) -> Mapping[str, int]: ...
+    def has_events(self, tenant: Tenant) -> bool: ...
+
+
+class Stores(Protocol):
+    """The stores of one transaction."""
+
+    @property
+    def accounts(self) -> AccountStore: ...
+    @property
+    def tracking(self) -> TrackingStore: ...
+    @property
+    def reports(self) -> ReportStore: ...
+
+
+class Storage(Protocol):
+    """A database: work is handed in, so that many writers can share one commit."""
+
+    def write(self, work: Callable[[Stores], T]) -> T:
+        """Run *work* in a transaction and return its result once that is on disk.
+
+        Raises:
+            StorageBusyError: If the queue of writers is full.
+            StorageError: If it could not be committed.
+        """
+        ...
+
+    def read(self, work: Callable[[Stores], T]) -> T:
+        """Run *work* on a consistent snapshot; it must not write."""
+        ...
+
+    def check(self) -> None:
+        """Raise `StorageError` if the database cannot be used now."""
+        ...
+
+    def close(self) -> None:
+        """Finish what is queued and let the database go."""
+        ...

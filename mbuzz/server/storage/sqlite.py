@@ -1,0 +1,296 @@
+"""SQLite: one writer that commits for everybody who waits, readers of their own."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import partial
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mbuzz import guard
+from mbuzz.server.storage.account_sql import SqlAccountStore
+from mbuzz.server.storage.connection import Params, Row
+from mbuzz.server.storage.port import StorageBusyError, StorageError, Stores
+from mbuzz.server.storage.report_sql import SqlReportStore
+from mbuzz.server.storage.tracking_sql import SqlTrackingStore
+
+T = TypeVar("T")
+
+_logger = logging.getLogger("mbuzz.server")
+_MOST_WAITING = 2_000  # units of work; more would only wait longer
+_PER_COMMIT = 500
+_COMMIT_WITHIN = 30.0  # seconds that a writer waits for its commit
+_IDLE_READERS = 8
+_BUSY_TIMEOUT = 5.0  # seconds for another process, such as `mbuzz keys`, to finish
+
+
+class _SqliteConnection:
+    """`Connection` over the standard library's driver."""
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self.raw = raw
+
+    def rows(self, sql: str, params: Params) -> Sequence[Row]:
+        return self.raw.execute(sql, dict(params)).fetchall()
+
+    def run(self, sql: str, params: Params) -> int:
+        return self.raw.execute(sql, dict(params)).rowcount
+
+
+class _SqlStores:
+    """The stores of one connection."""
+
+    def __init__(self, connection: _SqliteConnection) -> None:
+        self.accounts = SqlAccountStore(connection)
+        self.tracking = SqlTrackingStore(connection)
+        self.reports = SqlReportStore(connection)
+
+
+class _Reader:
+    """A connection that cannot write, for one reading thread at a time."""
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        raw.execute("PRAGMA query_only = ON")
+        self.raw = raw
+        self._stores = _SqlStores(_SqliteConnection(raw))
+
+    def run(self, work: Callable[[Stores], T]) -> T:
+        """Run *work* on one snapshot."""
+        self.raw.execute("BEGIN")
+        try:
+            return work(self._stores)
+        finally:
+            self.raw.execute("ROLLBACK")
+
+
+class _Work:
+    """A unit of work in the writer's queue, and its result once that is on disk."""
+
+    __slots__ = ("failed", "future", "result", "run")
+
+    def __init__(self, run: Callable[[Stores], object]) -> None:
+        self.run = run
+        self.future: Future[object] = Future()
+        self.result: object = None
+        self.failed: Exception | None = None
+
+
+class SqliteStorage:
+    """A database file; ``:memory:`` lives as long as this object."""
+
+    def __init__(self, path: str) -> None:
+        """Open *path*, made if missing, and bring it to this version's schema.
+
+        Raises:
+            StorageError: If it cannot be opened or is of a newer version.
+        """
+        self.path = path
+        self._memory = path == ":memory:"
+        self._idle_readers: list[_Reader] = []
+        self._waiting: deque[_Work] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._writer = self._open_writer()
+        self._thread = threading.Thread(
+            target=self._run, name="mbuzz-sqlite", daemon=True
+        )
+        self._thread.start()
+
+    def _open_writer(self) -> sqlite3.Connection:
+        try:
+            writer = self._connect()
+        except sqlite3.Error as error:
+            raise StorageError(_cannot_open(self.path, error)) from error
+        try:
+            writer.execute("PRAGMA journal_mode = WAL")
+            writer.execute("PRAGMA synchronous = FULL")
+            migrate(writer, self.path)
+        except sqlite3.Error as error:
+            writer.close()
+            raise StorageError(_cannot_open(self.path, error)) from error
+        except StorageError:
+            writer.close()
+            raise
+        return writer
+
+    def _connect(self) -> sqlite3.Connection:
+        raw = sqlite3.connect(
+            self.path,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=_BUSY_TIMEOUT,
+            cached_statements=256,
+        )
+        raw.execute("PRAGMA foreign_keys = ON")
+        return raw
+
+    # -- writing --
+
+    def write(self, work: Callable[[Stores], T]) -> T:
+        """Run *work* in a transaction and return its result once that is on disk.
+
+        Raises:
+            StorageBusyError: If the queue of writers is full.
+            StorageError: If it could not be committed.
+        """
+        unit = _Work(work)
+        with self._changed:
+            if self._closed:
+                raise StorageError("the database is closed")
+            if len(self._waiting) >= _MOST_WAITING:
+                raise StorageBusyError("too many writes are waiting; try again shortly")
+            self._waiting.append(unit)
+            self._changed.notify()
+        try:
+            return unit.future.result(_COMMIT_WITHIN)  # type: ignore[return-value]
+        except TimeoutError:
+            raise StorageBusyError("the database is slow; try again shortly") from None
+
+    def _run(self) -> None:
+        stores = _SqlStores(_SqliteConnection(self._writer))
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                if not self._waiting:
+                    return
+                count = min(len(self._waiting), _PER_COMMIT)
+                batch = [self._waiting.popleft() for _ in range(count)]
+            guard.attempt(
+                partial(self._commit, batch, stores), partial(self._fail, batch)
+            )
+
+    def _commit(self, batch: list[_Work], stores: Stores) -> None:
+        """Do everything that waits in one transaction; a failure costs its own work.
+
+        Source: group commit, capacity grows with the number of waiting writers.
+        """
+        self._writer.execute("BEGIN IMMEDIATE")
+        for unit in batch:
+            self._writer.execute("SAVEPOINT unit")
+            guard.attempt(
+                partial(self._perform, unit, stores), partial(self._undo, unit)
+            )
+            self._writer.execute("RELEASE unit")
+        self._writer.execute("COMMIT")
+        for unit in batch:
+            if unit.failed is not None:
+                unit.future.set_exception(unit.failed)
+            else:
+                unit.future.set_result(unit.result)
+
+    @staticmethod
+    def _perform(unit: _Work, stores: Stores) -> None:
+        unit.result = unit.run(stores)
+
+    def _undo(self, unit: _Work, error: Exception) -> None:
+        self._writer.execute("ROLLBACK TO unit")
+        unit.failed = error
+
+    def _fail(self, batch: list[_Work], error: Exception) -> None:
+        """Answer a whole batch whose transaction could not be committed."""
+        if self._writer.in_transaction:
+            with guard.swallowing("rollback"):
+                self._writer.execute("ROLLBACK")
+        _logger.error("commit failed (error=%s)", type(error).__name__)
+        for unit in batch:
+            if not unit.future.done():
+                unit.future.set_exception(
+                    StorageBusyError(f"the database cannot be written: {error}")
+                )
+
+    # -- reading --
+
+    def read(self, work: Callable[[Stores], T]) -> T:
+        """Run *work* on a consistent snapshot; it must not write."""
+        if self._memory:  # it belongs to the writer's connection alone
+            return self.write(work)
+        with self._changed:
+            if self._closed:
+                raise StorageError("the database is closed")
+            reader = self._idle_readers.pop() if self._idle_readers else None
+        reader = reader or _Reader(self._connect())
+        try:
+            return reader.run(work)
+        finally:
+            self._give_back(reader)
+
+    def _give_back(self, reader: _Reader) -> None:
+        with self._changed:
+            keep = not self._closed and len(self._idle_readers) < _IDLE_READERS
+            if keep:
+                self._idle_readers.append(reader)
+        if not keep:
+            reader.raw.close()
+
+    def check(self) -> None:
+        """Raise `StorageError` if the database cannot be used now."""
+        if not self._thread.is_alive():
+            raise StorageError("the database writer has stopped")
+        try:
+            self.read(lambda stores: stores.accounts.accounts())
+        except sqlite3.Error as error:
+            raise StorageError(_cannot_open(self.path, error)) from error
+
+    def close(self) -> None:
+        """Finish what is queued and let the database go."""
+        with self._changed:
+            if self._closed:
+                return
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join()
+        for reader in self._idle_readers:
+            reader.raw.close()
+        self._writer.close()
+
+
+def migrations() -> list[tuple[int, str]]:
+    """Return the numbered schema changes of this version, in order."""
+    folder = resources.files("mbuzz.server.storage").joinpath("migrations")
+    files = sorted(
+        (entry for entry in folder.iterdir() if entry.name.endswith(".sql")),
+        key=lambda entry: entry.name,
+    )
+    return [(int(entry.name[:4]), entry.read_text("utf-8")) for entry in files]
+
+
+def migrate(raw: sqlite3.Connection, path: str) -> None:
+    """Bring *raw* to the newest schema, each step in a transaction of its own.
+
+    Raises:
+        StorageError: If the database is of a newer version, or no mbuzz database.
+    """
+    (has,) = raw.execute("PRAGMA user_version").fetchone()
+    steps = migrations()
+    newest = steps[-1][0]
+    if has > newest:
+        raise StorageError(
+            f"the database {path} is of schema version {has}, this mbuzz knows up to "
+            f"{newest}; upgrade mbuzz, or use another --database"
+        )
+    if has == 0 and raw.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+        raise StorageError(
+            f"the file {path} is a database of another program; use another --database"
+        )
+    for number, script in steps:
+        if number > has:
+            raw.executescript(
+                f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;"
+            )
+
+
+def _cannot_open(path: str, error: Exception) -> str:
+    folder = Path(path).parent
+    why: Any = error
+    if path != ":memory:" and not folder.is_dir():
+        why = f"the folder {folder} does not exist"
+    return (
+        f"cannot use the database {path}: {why}; "
+        "choose a file in a folder you can write to with --database"
+    )

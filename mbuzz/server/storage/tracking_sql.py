@@ -1,0 +1,497 @@
+"""SQL of visitors, identities, events and sessions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+from mbuzz.server.model import DIRECT, Landing, Session, Tenant, WebEvent
+from mbuzz.server.storage.connection import Connection, Row, first, in_list
+from mbuzz.server.storage.conversion_sql import SqlConversionStore
+from mbuzz.server.storage.port import EventRow, NewEvent, SessionRow, StoredEvent
+
+_TENANT = "account_id = :account_id AND live = :live"
+_EVENT = (
+    "id, session, event_id, occurred_at_ms, url, event_type, client_session_id,"
+    " referrer, landing"
+)
+_SESSION = (
+    "id, public_id, client_session_id, started_at_ms, last_event_at_ms,"
+    " first_event, last_event"
+)
+
+
+def _owner(tenant: Tenant) -> dict[str, object]:
+    return {"account_id": tenant.account_id, "live": int(tenant.live)}
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), sort_keys=True)
+
+
+def _dump_landing(landing: Landing | None) -> str | None:
+    """Keep what the fold needs again; most hits are direct and keep nothing."""
+    if landing is None or landing == DIRECT:
+        return None
+    return _dump(
+        {
+            "channel": landing.channel,
+            "source": landing.source,
+            "medium": landing.medium,
+            "campaign": landing.campaign,
+            "utm": dict(landing.utm),
+            "click_ids": dict(landing.click_ids),
+            "key": landing.key,
+            "known": landing.known,
+            "from_own_host": landing.from_own_host,
+            "flags": sorted(landing.flags),
+        }
+    )
+
+
+def _load_landing(text: str | None) -> Landing:
+    if text is None:
+        return DIRECT
+    kept = json.loads(text)
+    key = kept.pop("key")
+    flags = kept.pop("flags")
+    return Landing(
+        **kept, key=tuple(key) if key is not None else None, flags=frozenset(flags)
+    )
+
+
+def _event_row(row: Row) -> EventRow:
+    return EventRow(
+        id=row[0],
+        session=row[1],
+        event=WebEvent(
+            event_id=row[2],
+            occurred_at_ms=row[3],
+            url=row[4],
+            is_page_view=row[5] == "page_view",
+            client_session_id=row[6],
+            referrer=row[7],
+            landing=_load_landing(row[8]),
+        ),
+    )
+
+
+def _session_row(row: Row) -> SessionRow:
+    return SessionRow(
+        id=row[0],
+        public_id=row[1],
+        client_session_id=row[2],
+        started_at_ms=row[3],
+        last_event_at_ms=row[4],
+        first_event=row[5],
+        last_event=row[6],
+    )
+
+
+def _session_values(
+    session: Session, first_event: int, last_event: int, list_version: str
+) -> dict[str, object]:
+    """Return the columns that follow from a session's events."""
+    begin = session.first
+    landing = begin.landing
+    return {
+        "client_session_id": begin.client_session_id,
+        "started_at_ms": begin.occurred_at_ms,
+        "last_event_at_ms": session.last.occurred_at_ms,
+        "first_event": first_event,
+        "last_event": last_event,
+        "page_view_count": sum(event.is_page_view for event in session.events),
+        "channel": landing.channel,
+        "source": landing.source,
+        "medium": landing.medium,
+        "campaign": landing.campaign,
+        "initial_utm": _dump(dict(landing.utm)),
+        "click_ids": _dump(dict(landing.click_ids)),
+        "landing_url": begin.url,
+        "referrer": begin.referrer,
+        "flags": " ".join(sorted(session.flags | landing.flags)),
+        "list_version": list_version,
+    }
+
+
+class SqlTrackingStore(SqlConversionStore):
+    """`TrackingStore` in SQL; conversions and credits are in the base class."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._db = connection
+
+    # -- replies to whole batches --
+
+    def reply(self, tenant: Tenant, key: str) -> tuple[str, str] | None:
+        row = first(
+            self._db.rows(
+                "SELECT request_digest, reply FROM replies"
+                f" WHERE {_TENANT} AND idempotency_key = :key",
+                {**_owner(tenant), "key": key},
+            )
+        )
+        return (row[0], row[1]) if row else None
+
+    def save_reply(
+        self, tenant: Tenant, key: str, digest: str, reply: str, now_ms: int
+    ) -> None:
+        self._db.run(
+            "INSERT INTO replies (account_id, live, idempotency_key, request_digest,"
+            " reply, created_at_ms)"
+            " VALUES (:account_id, :live, :key, :digest, :reply, :now)",
+            {
+                **_owner(tenant),
+                "key": key,
+                "digest": digest,
+                "reply": reply,
+                "now": now_ms,
+            },
+        )
+
+    # -- visitors and identities --
+
+    def visitor(self, tenant: Tenant, visitor_id: str) -> int | None:
+        row = first(
+            self._db.rows(
+                f"SELECT id FROM visitors WHERE {_TENANT} AND visitor_id = :visitor_id",
+                {**_owner(tenant), "visitor_id": visitor_id},
+            )
+        )
+        return row[0] if row else None
+
+    def ensure_visitor(self, tenant: Tenant, visitor_id: str, seen_ms: int) -> int:
+        found = self.visitor(tenant, visitor_id)
+        if found is not None:
+            return found
+        rows = self._db.rows(
+            "INSERT INTO visitors (account_id, live, visitor_id, first_seen_ms)"
+            " VALUES (:account_id, :live, :visitor_id, :seen) RETURNING id",
+            {**_owner(tenant), "visitor_id": visitor_id, "seen": seen_ms},
+        )
+        return int(rows[0][0])
+
+    def identity(self, tenant: Tenant, user_id: str) -> int | None:
+        row = first(
+            self._db.rows(
+                f"SELECT id FROM identities WHERE {_TENANT} AND user_id = :user_id",
+                {**_owner(tenant), "user_id": user_id},
+            )
+        )
+        return row[0] if row else None
+
+    def ensure_identity(
+        self, tenant: Tenant, user_id: str, public_id: str, now_ms: int
+    ) -> int:
+        found = self.identity(tenant, user_id)
+        if found is not None:
+            return found
+        rows = self._db.rows(
+            "INSERT INTO identities (account_id, live, public_id, user_id, traits,"
+            " created_at_ms) VALUES"
+            " (:account_id, :live, :public_id, :user_id, '{}', :now) RETURNING id",
+            {
+                **_owner(tenant),
+                "public_id": public_id,
+                "user_id": user_id,
+                "now": now_ms,
+            },
+        )
+        identity = int(rows[0][0])
+        self._db.run(
+            f"UPDATE identities SET root_id = :id WHERE {_TENANT} AND id = :id",
+            {**_owner(tenant), "id": identity},
+        )
+        return identity
+
+    def _of_identity(self, tenant: Tenant, identity: int, column: str) -> object:
+        ((value,),) = self._db.rows(
+            f"SELECT {column} FROM identities WHERE {_TENANT} AND id = :id",
+            {**_owner(tenant), "id": identity},
+        )
+        return value
+
+    def identity_public_id(self, tenant: Tenant, identity: int) -> str:
+        return str(self._of_identity(tenant, identity, "public_id"))
+
+    def identity_created_at(self, tenant: Tenant, identity: int) -> int:
+        return int(str(self._of_identity(tenant, identity, "created_at_ms")))
+
+    def merge_traits(
+        self, tenant: Tenant, identity: int, traits: Mapping[str, object]
+    ) -> None:
+        kept = json.loads(str(self._of_identity(tenant, identity, "traits")))
+        self._db.run(
+            f"UPDATE identities SET traits = :traits WHERE {_TENANT} AND id = :id",
+            {**_owner(tenant), "id": identity, "traits": _dump({**kept, **traits})},
+        )
+
+    def root(self, tenant: Tenant, identity: int) -> int:
+        return int(str(self._of_identity(tenant, identity, "root_id")))
+
+    def group(self, tenant: Tenant, root: int) -> Sequence[int]:
+        rows = self._db.rows(
+            f"SELECT id FROM identities WHERE {_TENANT} AND root_id = :root",
+            {**_owner(tenant), "root": root},
+        )
+        return [row[0] for row in rows]
+
+    def set_root(self, tenant: Tenant, old_root: int, new_root: int) -> None:
+        self._db.run(
+            f"UPDATE identities SET root_id = :new WHERE {_TENANT} AND root_id = :old",
+            {**_owner(tenant), "old": old_root, "new": new_root},
+        )
+
+    def link_at(self, tenant: Tenant, visitor: int, at_ms: int) -> int | None:
+        row = first(
+            self._db.rows(
+                f"SELECT identity FROM links WHERE {_TENANT} AND visitor = :visitor"
+                " AND linked_from_ms <= :at"
+                " AND (linked_until_ms IS NULL OR linked_until_ms > :at)",
+                {**_owner(tenant), "visitor": visitor, "at": at_ms},
+            )
+        )
+        return row[0] if row else None
+
+    def current_link(self, tenant: Tenant, visitor: int) -> tuple[int, int] | None:
+        row = first(
+            self._db.rows(
+                "SELECT identity, linked_from_ms FROM links"
+                f" WHERE {_TENANT} AND visitor = :visitor AND linked_until_ms IS NULL",
+                {**_owner(tenant), "visitor": visitor},
+            )
+        )
+        return (row[0], row[1]) if row else None
+
+    def add_link(
+        self, tenant: Tenant, visitor: int, identity: int, from_ms: int
+    ) -> None:
+        self._db.run(
+            "INSERT INTO links (account_id, live, visitor, identity, linked_from_ms)"
+            " VALUES (:account_id, :live, :visitor, :identity, :from_ms)",
+            {
+                **_owner(tenant),
+                "visitor": visitor,
+                "identity": identity,
+                "from_ms": from_ms,
+            },
+        )
+
+    def close_link(self, tenant: Tenant, visitor: int, until_ms: int) -> None:
+        self._db.run(
+            f"UPDATE links SET linked_until_ms = :until WHERE {_TENANT}"
+            " AND visitor = :visitor AND linked_until_ms IS NULL",
+            {**_owner(tenant), "visitor": visitor, "until": until_ms},
+        )
+
+    # -- events --
+
+    def insert_event(self, tenant: Tenant, event: NewEvent) -> int | None:
+        row = first(
+            self._db.rows(
+                "INSERT INTO events (account_id, live, event_id, event_type, visitor,"
+                " identity, client_session_id, occurred_at_ms, received_at_ms, url,"
+                " referrer, landing, bot_reason, flags, properties) VALUES"
+                " (:account_id, :live, :event_id, :event_type, :visitor, :identity,"
+                " :client_session_id, :occurred_at_ms, :received_at_ms, :url,"
+                " :referrer, :landing, :bot_reason, :flags, :properties)"
+                " ON CONFLICT DO NOTHING RETURNING id",
+                {
+                    **_owner(tenant),
+                    "event_id": event.event_id,
+                    "event_type": event.event_type,
+                    "visitor": event.visitor,
+                    "identity": event.identity,
+                    "client_session_id": event.client_session_id,
+                    "occurred_at_ms": event.occurred_at_ms,
+                    "received_at_ms": event.received_at_ms,
+                    "url": event.url,
+                    "referrer": event.referrer,
+                    "landing": _dump_landing(event.landing),
+                    "bot_reason": event.bot_reason,
+                    "flags": " ".join(sorted(event.flags)),
+                    "properties": _dump(dict(event.properties)),
+                },
+            )
+        )
+        return int(row[0]) if row else None
+
+    def event(self, tenant: Tenant, event_id: str) -> StoredEvent | None:
+        row = first(
+            self._db.rows(
+                "SELECT e.id, e.event_type, e.visitor, e.identity, v.visitor_id,"
+                " COALESCE(e.client_session_id, s.client_session_id, s.public_id)"
+                " FROM events e LEFT JOIN visitors v ON v.id = e.visitor"
+                " LEFT JOIN sessions s ON s.id = e.session"
+                " WHERE e.account_id = :account_id AND e.live = :live"
+                " AND e.event_id = :event_id",
+                {**_owner(tenant), "event_id": event_id},
+            )
+        )
+        if row is None:
+            return None
+        return StoredEvent(
+            id=row[0],
+            event_type=row[1],
+            visitor=row[2],
+            identity=row[3],
+            visitor_id=row[4],
+            session_id=row[5],
+        )
+
+    def web_events(
+        self, tenant: Tenant, visitor: int, from_ms: int, to_ms: int
+    ) -> Sequence[EventRow]:
+        rows = self._db.rows(
+            f"SELECT {_EVENT} FROM events WHERE {_TENANT} AND visitor = :visitor"
+            " AND occurred_at_ms BETWEEN :from_ms AND :to_ms"
+            " AND url IS NOT NULL AND bot_reason IS NULL",
+            {
+                **_owner(tenant),
+                "visitor": visitor,
+                "from_ms": from_ms,
+                "to_ms": to_ms,
+            },
+        )
+        return [_event_row(row) for row in rows]
+
+    def web_event_rows(
+        self, tenant: Tenant, rows: Iterable[int]
+    ) -> Mapping[int, EventRow]:
+        found = self._db.rows(
+            f"SELECT {_EVENT} FROM events WHERE {_TENANT}"
+            f" AND id IN ({in_list(list(rows))})",
+            _owner(tenant),
+        )
+        return {row[0]: _event_row(row) for row in found}
+
+    def set_session(self, tenant: Tenant, event: int, session: int | None) -> None:
+        self._db.run(
+            f"UPDATE events SET session = :session WHERE {_TENANT} AND id = :id",
+            {**_owner(tenant), "id": event, "session": session},
+        )
+
+    # -- sessions --
+
+    def session(self, tenant: Tenant, session: int) -> SessionRow:
+        (row,) = self._db.rows(
+            f"SELECT {_SESSION} FROM sessions WHERE {_TENANT} AND id = :id",
+            {**_owner(tenant), "id": session},
+        )
+        return _session_row(row)
+
+    def sessions_between(
+        self, tenant: Tenant, visitor: int, from_ms: int, to_ms: int
+    ) -> Sequence[SessionRow]:
+        rows = self._db.rows(
+            f"SELECT {_SESSION} FROM sessions WHERE {_TENANT} AND visitor = :visitor"
+            " AND last_event_at_ms > :from_ms AND started_at_ms < :to_ms"
+            " ORDER BY started_at_ms, id",
+            {
+                **_owner(tenant),
+                "visitor": visitor,
+                "from_ms": from_ms,
+                "to_ms": to_ms,
+            },
+        )
+        return [_session_row(row) for row in rows]
+
+    def latest_sessions(self, tenant: Tenant, visitor: int) -> Sequence[SessionRow]:
+        rows = self._db.rows(
+            f"SELECT {_SESSION} FROM sessions WHERE {_TENANT} AND visitor = :visitor"
+            " ORDER BY started_at_ms DESC, id DESC LIMIT 2",
+            {**_owner(tenant), "visitor": visitor},
+        )
+        return [_session_row(row) for row in rows]
+
+    def session_covering(
+        self, tenant: Tenant, visitor: int, at_ms: int, timeout_ms: int
+    ) -> SessionRow | None:
+        row = first(
+            self._db.rows(
+                f"SELECT {_SESSION} FROM sessions WHERE {_TENANT}"
+                " AND visitor = :visitor AND started_at_ms <= :at"
+                " AND last_event_at_ms + :timeout > :at"
+                " ORDER BY started_at_ms DESC, id DESC LIMIT 1",
+                {
+                    **_owner(tenant),
+                    "visitor": visitor,
+                    "at": at_ms,
+                    "timeout": timeout_ms,
+                },
+            )
+        )
+        return _session_row(row) if row else None
+
+    def insert_session(
+        self,
+        tenant: Tenant,
+        visitor: int,
+        public_id: str,
+        session: Session,
+        first_event: int,
+        last_event: int,
+        list_version: str,
+    ) -> int:
+        values = _session_values(session, first_event, last_event, list_version)
+        names = ["account_id", "live", "visitor", "public_id", *values]
+        marks = ", ".join(f":{name}" for name in names)
+        rows = self._db.rows(
+            f"INSERT INTO sessions ({', '.join(names)}) VALUES ({marks}) RETURNING id",
+            {
+                **_owner(tenant),
+                "visitor": visitor,
+                "public_id": public_id,
+                **values,
+            },
+        )
+        return int(rows[0][0])
+
+    def update_session(
+        self,
+        tenant: Tenant,
+        row: int,
+        session: Session,
+        first_event: int,
+        last_event: int,
+        list_version: str,
+    ) -> None:
+        values = _session_values(session, first_event, last_event, list_version)
+        settings = ", ".join(f"{name} = :{name}" for name in values)
+        self._db.run(
+            f"UPDATE sessions SET {settings} WHERE {_TENANT} AND id = :id",
+            {**_owner(tenant), "id": row, **values},
+        )
+
+    def extend_session(
+        self,
+        tenant: Tenant,
+        row: int,
+        last_event: int,
+        last_event_at_ms: int,
+        page_views: int,
+        flags: frozenset[str],
+    ) -> None:
+        added = " ".join(sorted(flags))
+        self._db.run(
+            "UPDATE sessions SET last_event = :last_event,"
+            " last_event_at_ms = :last_event_at_ms,"
+            " page_view_count = page_view_count + :page_views,"
+            " flags = CASE WHEN :flags = '' OR instr(flags, :flags) > 0 THEN flags"
+            " ELSE trim(flags || ' ' || :flags) END"
+            f" WHERE {_TENANT} AND id = :id",
+            {
+                **_owner(tenant),
+                "id": row,
+                "last_event": last_event,
+                "last_event_at_ms": last_event_at_ms,
+                "page_views": page_views,
+                "flags": added,
+            },
+        )
+
+    def delete_session(self, tenant: Tenant, row: int) -> None:
+        self._db.run(
+            f"DELETE FROM sessions WHERE {_TENANT} AND id = :id",
+            {**_owner(tenant), "id": row},
+        )

@@ -1,0 +1,88 @@
+"""Conversions: the journey before each, and the credits that follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mbuzz.server import money
+from mbuzz.server.attribution import models
+from mbuzz.server.attribution.journeys import eligible
+from mbuzz.server.model import Credit, Tenant, Touchpoint
+from mbuzz.server.storage.port import ConversionRow, TrackingStore
+from mbuzz.server.tracking.sessions import TIMEOUT_MS
+
+LOOKBACK_DAYS = 90
+_LOOKBACK_MS = LOOKBACK_DAYS * 86_400_000
+
+
+def attribute(
+    store: TrackingStore, tenant: Tenant, conversion: ConversionRow
+) -> Sequence[Credit]:
+    """Work out and keep a conversion's credits under every model, and return them."""
+    journey = eligible(
+        _touchpoints(store, tenant, conversion),
+        conversion.converted_at_ms,
+        _LOOKBACK_MS,
+    )
+    decimals = money.exponent(conversion.currency)
+    shares = [
+        credit
+        for model in models.MODELS
+        for credit in models.credits(model, journey, conversion.revenue_minor, decimals)
+    ]
+    store.replace_credits(tenant, conversion, shares)
+    return shares
+
+
+def _touchpoints(
+    store: TrackingStore, tenant: Tenant, conversion: ConversionRow
+) -> Sequence[Touchpoint]:
+    """Return the sessions of the person who converted, on every device.
+
+    The visit in which it happened counts even if the browser was somebody else's when
+    that visit began.
+    """
+    at_ms = conversion.converted_at_ms
+    visitor, identity = conversion.visitor, conversion.identity
+    if identity is None and visitor is not None:
+        identity = store.link_at(tenant, visitor, at_ms)
+    if identity is None:
+        assert visitor is not None, "a conversion is of a visitor or an identity"
+        return store.touchpoints_of_visitor(tenant, visitor, at_ms)
+    group = store.group(tenant, store.root(tenant, identity))
+    found = {
+        touchpoint.session_id: touchpoint
+        for touchpoint in store.touchpoints_of_identities(tenant, group, at_ms)
+    }
+    if visitor is not None:
+        current = store.session_covering(tenant, visitor, at_ms, TIMEOUT_MS)
+        if current is not None and current.id not in found:
+            for touchpoint in store.touchpoints_of_visitor(tenant, visitor, at_ms):
+                if touchpoint.session_id == current.id:
+                    found[current.id] = touchpoint
+    return list(found.values())
+
+
+def attribute_again(
+    store: TrackingStore,
+    tenant: Tenant,
+    *,
+    visitor: int | None = None,
+    identity: int | None = None,
+    from_ms: int = 0,
+) -> None:
+    """Renew the credits of a person's conversions from *from_ms* on.
+
+    Called when sessions changed or ids were linked, in the same transaction, so that
+    a report never sees conversions and sessions that contradict each other.
+    """
+    identities: set[int] = set()
+    visitors = {visitor} if visitor is not None else set()
+    if identity is None and visitor is not None:
+        current = store.current_link(tenant, visitor)
+        identity = current[0] if current else None
+    if identity is not None:
+        identities.update(store.group(tenant, store.root(tenant, identity)))
+        visitors.update(store.linked_visitors(tenant, identities))
+    for conversion in store.conversions_of(tenant, identities, visitors, from_ms):
+        attribute(store, tenant, conversion)

@@ -1,0 +1,161 @@
+"""Where an event belongs: the session fold, applied to what is stored already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mbuzz import ids
+from mbuzz.server.model import Session, Tenant, WebEvent
+from mbuzz.server.storage.port import EventRow, SessionRow, TrackingStore
+from mbuzz.server.tracking.sessions import (
+    TIMEOUT_MS,
+    fold,
+    is_internal_link,
+    splits,
+)
+from mbuzz.server.tracking.sources import list_version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """The session an event is in, and since when touchpoints changed, if any did."""
+
+    session: SessionRow
+    changed_from_ms: int | None
+
+
+def place(
+    store: TrackingStore, tenant: Tenant, visitor: int, row: int, event: WebEvent
+) -> Placed:
+    """Put a stored web event into its session.
+
+    The newest event can only continue or end the newest session. Any other may join,
+    split or shift the sessions around it, so those are folded again.
+    """
+    latest = store.latest_sessions(tenant, visitor)
+    if not latest:
+        return _begin(store, tenant, visitor, row, event)
+    newest = max(session.last_event_at_ms for session in latest)
+    ended_together = len({session.last_event_at_ms for session in latest}) < len(latest)
+    if event.occurred_at_ms <= newest or ended_together:
+        return _fold_again(store, tenant, visitor, row, event.occurred_at_ms)
+    session = latest[0]
+    events = store.web_event_rows(tenant, {session.first_event, session.last_event})
+    opening = events[session.first_event].event
+    if splits(opening, events[session.last_event].event, event):
+        return _begin(store, tenant, visitor, row, event)
+    internal = is_internal_link(opening, event)
+    store.extend_session(
+        tenant,
+        session.id,
+        row,
+        event.occurred_at_ms,
+        int(event.is_page_view),
+        frozenset({"internal_utm"} if internal else ()),
+    )
+    store.set_session(tenant, row, session.id)
+    return Placed(session=session, changed_from_ms=None)
+
+
+def _begin(
+    store: TrackingStore, tenant: Tenant, visitor: int, row: int, event: WebEvent
+) -> Placed:
+    session = _insert(store, tenant, visitor, Session(events=(event,)), row, row)
+    store.set_session(tenant, row, session)
+    return Placed(
+        session=store.session(tenant, session), changed_from_ms=event.occurred_at_ms
+    )
+
+
+def _insert(
+    store: TrackingStore,
+    tenant: Tenant,
+    visitor: int,
+    session: Session,
+    first_event: int,
+    last_event: int,
+) -> int:
+    return store.insert_session(
+        tenant,
+        visitor,
+        ids.time_ordered("sess", session.first.occurred_at_ms),
+        session,
+        first_event,
+        last_event,
+        list_version(),
+    )
+
+
+def _fold_again(
+    store: TrackingStore, tenant: Tenant, visitor: int, row: int, at_ms: int
+) -> Placed:
+    """Fold what lies between the nearest gaps around *at_ms*; no more can change."""
+    before, from_ms, to_ms = _window(store, tenant, visitor, at_ms)
+    rows = store.web_events(tenant, visitor, from_ms, to_ms)
+    row_of = {stored.event.event_id: stored for stored in rows}
+    folded = fold(stored.event for stored in rows)
+    keepers = _keep_ids(folded, row_of, before)
+    changed = [old.started_at_ms for old in before if old.id not in keepers]
+    first_events = {old.id: old.first_event for old in before}
+    for old in before:
+        if old.id not in keepers:
+            store.delete_session(tenant, old.id)
+    home = None
+    for session, keeper in zip(folded, keepers, strict=True):
+        members = [row_of[event.event_id] for event in session.events]
+        ends = members[0].id, members[-1].id
+        if keeper is None:
+            keeper = _insert(store, tenant, visitor, session, *ends)
+        else:
+            store.update_session(tenant, keeper, session, *ends, list_version())
+        if first_events.get(keeper) != ends[0]:
+            changed.append(session.first.occurred_at_ms)
+        for member in members:
+            if member.session != keeper:
+                store.set_session(tenant, member.id, keeper)
+            if member.id == row:
+                home = keeper
+    assert home is not None, "the fold lost an event"
+    return Placed(
+        session=store.session(tenant, home),
+        changed_from_ms=min(changed) if changed else None,
+    )
+
+
+def _window(
+    store: TrackingStore, tenant: Tenant, visitor: int, at_ms: int
+) -> tuple[Sequence[SessionRow], int, int]:
+    """Return the sessions that no gap separates from *at_ms*, and their extent."""
+    from_ms = to_ms = at_ms
+    while True:
+        sessions = store.sessions_between(
+            tenant, visitor, from_ms - TIMEOUT_MS, to_ms + TIMEOUT_MS
+        )
+        earliest = min([at_ms, *(session.started_at_ms for session in sessions)])
+        latest = max([at_ms, *(session.last_event_at_ms for session in sessions)])
+        if (earliest, latest) == (from_ms, to_ms):
+            return sessions, from_ms, to_ms
+        from_ms, to_ms = earliest, latest
+
+
+def _keep_ids(
+    folded: Sequence[Session],
+    row_of: Mapping[str, EventRow],
+    before: Sequence[SessionRow],
+) -> list[int | None]:
+    """Return the stored session that each folded one goes on as, None for a new one.
+
+    A session keeps its id while its first event still begins one; otherwise the id
+    goes with the earliest of its events that has no other home.
+    """
+    begun_by = {session.first_event: session.id for session in before}
+    keepers = [begun_by.get(row_of[session.first.event_id].id) for session in folded]
+    free = {session.id for session in before} - set(keepers)
+    for index, session in enumerate(folded):
+        if keepers[index] is not None:
+            continue
+        homes = (row_of[event.event_id].session for event in session.events)
+        keepers[index] = next((home for home in homes if home in free), None)
+        free.discard(keepers[index] or 0)
+    return keepers

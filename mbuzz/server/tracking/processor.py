@@ -1,0 +1,297 @@
+"""The pipeline from a well-formed call to what is stored of it, in named steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mbuzz import protocol
+from mbuzz.server.model import (
+    AliasCall,
+    Call,
+    ConversionCall,
+    Credit,
+    IdentifyCall,
+    Landing,
+    Tenant,
+    TrackCall,
+    WebEvent,
+)
+from mbuzz.server.storage.port import (
+    ConversionRow,
+    NewConversion,
+    NewEvent,
+    TrackingStore,
+)
+from mbuzz.server.tracking import identity as identities
+from mbuzz.server.tracking.bots import bot_reason
+from mbuzz.server.tracking.conversions import attribute, attribute_again
+from mbuzz.server.tracking.landing import read_landing
+from mbuzz.server.tracking.placement import place
+from mbuzz.server.tracking.sessions import TIMEOUT_MS
+from mbuzz.server.tracking.storable import stored_referrer, stored_url
+
+_PAGE_FIELDS = frozenset({"url", "referrer", "user_agent", "prefetch"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRecorded:
+    """An event is stored."""
+
+    event_id: str
+    event_type: str
+    visitor_id: str | None
+    session_id: str | None
+    bot: bool = False
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityRecorded:
+    """An identify or alias call is carried out."""
+
+    identity_id: str
+    visitor_linked: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversionRecorded:
+    """A conversion is stored, with its credits under every model."""
+
+    conversion: ConversionRow
+    credits: Sequence[Credit]
+    duplicate: bool = False
+    amount_differs: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A call that was well-formed, but cannot be carried out."""
+
+    error: str
+
+
+Recorded = EventRecorded | IdentityRecorded | ConversionRecorded | Refused
+
+
+def process(
+    store: TrackingStore, tenant: Tenant, call: Call, currency: str
+) -> Recorded:
+    """Carry out one call; *currency* is the account's."""
+    try:
+        match call:
+            case TrackCall():
+                return _record_event(store, tenant, call)
+            case IdentifyCall():
+                return _identify(store, tenant, call)
+            case AliasCall():
+                return _alias(store, tenant, call)
+            case ConversionCall():
+                return _record_conversion(store, tenant, call, currency)
+    except identities.RefusedError as error:
+        return Refused(error=str(error))
+
+
+# -- events --
+
+
+def _record_event(
+    store: TrackingStore, tenant: Tenant, call: TrackCall
+) -> EventRecorded:
+    stored = store.event(tenant, call.event_id)
+    if stored is not None:
+        return EventRecorded(
+            event_id=call.event_id,
+            event_type=stored.event_type,
+            visitor_id=stored.visitor_id,
+            session_id=stored.session_id,
+            duplicate=True,
+        )
+    visitor, identity = _who(
+        store, tenant, call.visitor_id, call.user_id, call.occurred_at_ms
+    )
+    landing = _land(call)
+    reason = bot_reason(call.user_agent, prefetch=call.prefetch) if call.url else None
+    row = store.insert_event(
+        tenant, _new_event(call, visitor, identity, landing, reason)
+    )
+    assert row is not None, "one writer: the id was free a moment ago"
+    session_id = None
+    if visitor is not None and reason is None:
+        session_id = _into_session(store, tenant, call, visitor, row, landing)
+    return EventRecorded(
+        event_id=call.event_id,
+        event_type=call.event_type,
+        visitor_id=call.visitor_id,
+        session_id=session_id or call.session_id,
+        bot=reason is not None,
+    )
+
+
+def _who(
+    store: TrackingStore,
+    tenant: Tenant,
+    visitor_id: str | None,
+    user_id: str | None,
+    at_ms: int,
+) -> tuple[int | None, int | None]:
+    """Return the visitor and the identity of a call; a call with both links them."""
+    visitor = identity = None
+    if visitor_id is not None:
+        visitor = store.ensure_visitor(tenant, visitor_id, at_ms)
+    if user_id is not None:
+        identity = identities.find_or_create(store, tenant, user_id, at_ms)
+    if visitor is None or identity is None:
+        return visitor, identity
+    if identities.link(store, tenant, visitor, identity, at_ms):
+        attribute_again(store, tenant, visitor=visitor, identity=identity)
+    return visitor, identity
+
+
+def _land(call: TrackCall) -> Landing | None:
+    if call.url is None:
+        return None
+    return read_landing(
+        call.url,
+        call.referrer,
+        properties=call.properties,
+        ignore_referrer=call.ignore_referrer,
+    )
+
+
+def _new_event(
+    call: TrackCall,
+    visitor: int | None,
+    identity: int | None,
+    landing: Landing | None,
+    reason: str | None,
+) -> NewEvent:
+    return NewEvent(
+        event_id=call.event_id,
+        event_type=call.event_type,
+        visitor=visitor,
+        identity=identity,
+        client_session_id=call.session_id,
+        occurred_at_ms=call.occurred_at_ms,
+        received_at_ms=call.received_at_ms,
+        url=stored_url(call.url) if call.url else None,
+        referrer=stored_referrer(call.referrer) if call.referrer else None,
+        landing=landing,
+        bot_reason=reason,
+        flags=call.flags,
+        properties=_own(call.properties),
+    )
+
+
+def _own(properties: Mapping[str, object]) -> Mapping[str, object]:
+    """Return what the caller said, without what has columns or is not kept at all."""
+    return {k: v for k, v in properties.items() if k not in _PAGE_FIELDS}
+
+
+def _into_session(
+    store: TrackingStore,
+    tenant: Tenant,
+    call: TrackCall,
+    visitor: int,
+    row: int,
+    landing: Landing | None,
+) -> str | None:
+    """Return the session's id as the client knows it.
+
+    An event without a page joins the visit it happened in, and never makes one.
+    """
+    if call.url is None or landing is None:
+        session = store.session_covering(
+            tenant, visitor, call.occurred_at_ms, TIMEOUT_MS
+        )
+        if session is None:
+            return None
+        store.set_session(tenant, row, session.id)
+        return call.session_id or session.client_session_id or session.public_id
+    event = WebEvent(
+        event_id=call.event_id,
+        occurred_at_ms=call.occurred_at_ms,
+        url=stored_url(call.url),
+        is_page_view=call.event_type == protocol.PAGE_VIEW,
+        client_session_id=call.session_id,
+        referrer=stored_referrer(call.referrer) if call.referrer else None,
+        landing=landing,
+    )
+    placed = place(store, tenant, visitor, row, event)
+    if placed.changed_from_ms is not None:
+        attribute_again(store, tenant, visitor=visitor, from_ms=placed.changed_from_ms)
+    return (
+        call.session_id or placed.session.client_session_id or placed.session.public_id
+    )
+
+
+# -- identity --
+
+
+def _identify(
+    store: TrackingStore, tenant: Tenant, call: IdentifyCall
+) -> IdentityRecorded:
+    identity, visitor, changed = identities.identify(store, tenant, call)
+    if changed:
+        attribute_again(store, tenant, visitor=visitor, identity=identity)
+    return IdentityRecorded(
+        identity_id=store.identity_public_id(tenant, identity),
+        visitor_linked=visitor is not None,
+    )
+
+
+def _alias(store: TrackingStore, tenant: Tenant, call: AliasCall) -> IdentityRecorded:
+    identity = identities.alias(store, tenant, call)
+    attribute_again(store, tenant, identity=identity)
+    return IdentityRecorded(
+        identity_id=store.identity_public_id(tenant, identity), visitor_linked=True
+    )
+
+
+# -- conversions --
+
+
+def _record_conversion(
+    store: TrackingStore, tenant: Tenant, call: ConversionCall, currency: str
+) -> ConversionRecorded:
+    known = store.find_conversion(tenant, call.conversion_id, call.dedupe_key)
+    if known is not None:
+        return ConversionRecorded(
+            conversion=known,
+            credits=store.credits(tenant, known.id),
+            duplicate=True,
+            amount_differs=known.revenue_minor != call.revenue_minor,
+        )
+    visitor, identity = _who(
+        store, tenant, call.visitor_id, call.user_id, call.converted_at_ms
+    )
+    event = None
+    if call.event_id is not None:
+        stored = store.event(tenant, call.event_id)
+        if stored is None:
+            raise identities.RefusedError("event_id is not known here")
+        event = stored.id
+        visitor = visitor if visitor is not None else stored.visitor
+        identity = identity if identity is not None else stored.identity
+    row = store.insert_conversion(
+        tenant,
+        NewConversion(
+            public_id=call.conversion_id,
+            dedupe_key=call.dedupe_key,
+            conversion_type=call.conversion_type,
+            visitor=visitor,
+            identity=identity,
+            event=event,
+            revenue_minor=call.revenue_minor,
+            currency=call.currency or currency,
+            converted_at_ms=call.converted_at_ms,
+            received_at_ms=call.received_at_ms,
+            is_acquisition=call.is_acquisition,
+            properties=_own(call.properties),
+        ),
+    )
+    assert row is not None, "one writer: the key was free a moment ago"
+    conversion = store.conversion(tenant, row)
+    return ConversionRecorded(
+        conversion=conversion, credits=attribute(store, tenant, conversion)
+    )

@@ -1,0 +1,247 @@
+"""The server's life: it starts, has enough connections, and stops politely."""
+
+import json
+import logging
+import signal
+import socket
+import threading
+import time
+from urllib.request import urlopen
+
+import pytest
+
+from mbuzz.server.http import wsgi_server
+from mbuzz.server.http.wsgi_server import WSGIServer
+
+PATIENCE = 5.0  # seconds until a test gives up waiting
+HOST = b"Host: localhost\r\n"
+HELLO = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"
+
+
+def hello(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [environ["REMOTE_ADDR"].encode()]
+
+
+class Slow:
+    """An application that answers when it is told to."""
+
+    def __init__(self):
+        self.running, self.release = threading.Event(), threading.Event()
+
+    def __call__(self, environ, start_response):
+        self.running.set()
+        self.release.wait(PATIENCE)
+        start_response("200 OK", [])
+        return [b"done"]
+
+
+def test_more_connections_than_allowed_are_told_to_come_back(serve):
+    server = serve(max_connections=1)
+    with server.connected() as first:
+        first.sendall(HELLO)
+        assert first.recv(65_536).startswith(b"HTTP/1.1 200 ")
+
+        response, body = server.ask()
+
+    assert response.status == 503
+    assert response.headers["Retry-After"] == "1"
+    assert response.headers["Connection"] == "close"
+    assert json.loads(body)["code"] == "too_many_connections"
+    deadline = time.monotonic() + PATIENCE
+    while server.ask()[0].status != 200:  # the thread of the first needs a moment
+        assert time.monotonic() < deadline
+
+
+@pytest.mark.parametrize(("name", "value"), [("LINGER", 0.0), ("_MAX_LEAVING", 1)])
+def test_connections_turned_away_do_not_pile_up(serve, monkeypatch, name, value):
+    monkeypatch.setattr(wsgi_server, name, value)
+    server = serve(max_connections=0)
+
+    statuses = {server.talk(b"").status for _ in range(5)}
+
+    assert statuses == {503}
+    deadline = time.monotonic() + PATIENCE
+    while len(server.server._leaving) > 1:
+        assert time.monotonic() < deadline
+
+
+def test_failing_accept_does_not_stop_the_server(monkeypatch):
+    server = WSGIServer(hello)
+    listener = server._listener
+    monkeypatch.setattr(server, "_listener", OutOfDescriptors(listener))
+
+    with server:
+        server.start()
+        answer = urlopen(server.url, timeout=PATIENCE).read()
+
+    assert answer == b"127.0.0.1"
+
+
+class OutOfDescriptors:
+    """A listener whose first accept fails as the system's would."""
+
+    def __init__(self, listener):
+        self._listener = listener
+        self._failures = [OSError(24, "Too many open files")]
+
+    def accept(self):
+        if self._failures:
+            raise self._failures.pop()
+        return self._listener.accept()
+
+    def close(self):
+        self._listener.close()
+
+
+def test_connection_without_a_thread_is_dropped_and_the_server_goes_on(
+    serve, monkeypatch, caplog
+):
+    server = serve()
+    start = threading.Thread.start
+    failures = [RuntimeError("can't start new thread")]
+
+    def flaky(thread):
+        if failures:
+            raise failures.pop()
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", flaky)
+
+    assert server.talk(b"", done=True) == b""
+    assert server.ask()[0].status == 200
+    assert "connection dropped (open=1)" in caplog.text
+
+
+def test_requests_leave_nothing_on_standard_error(serve, capfd):
+    def app(environ, start_response):
+        raise LookupError("secret detail")
+
+    server = serve(app)
+    logger = logging.getLogger("mbuzz")
+    handler = logging.NullHandler()
+    logger.addHandler(handler)
+    try:
+        server.ask()
+        server.talk(b"GARBAGE\r\n\r\n")
+        server.shutdown()
+    finally:
+        logger.removeHandler(handler)
+
+    assert capfd.readouterr() == ("", "")
+
+
+def test_url_is_where_it_listens():
+    with WSGIServer(hello) as server:
+        assert server.url == f"http://127.0.0.1:{server.port}"
+        assert server.port > 0
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")
+def test_ipv6_address_is_bracketed():
+    try:
+        server = WSGIServer(hello, "::1")
+    except OSError:
+        pytest.skip("no IPv6 loopback here")
+    with server:
+        server.start()
+
+        assert server.url == f"http://[::1]:{server.port}"
+        assert urlopen(server.url, timeout=PATIENCE).read() == b"::1"
+
+
+def test_address_in_use_is_an_os_error():
+    with WSGIServer(hello) as server, pytest.raises(OSError, match="in use"):
+        WSGIServer(hello, port=server.port)
+
+
+def test_shutdown_frees_the_address_and_may_be_repeated(serve):
+    server = serve()
+    server.ask()
+
+    server.shutdown()
+    server.shutdown()
+
+    with pytest.raises(ConnectionRefusedError):
+        server.ask()
+    port = server.server.port
+    with WSGIServer(hello, port=port) as again:
+        assert again.port == port
+
+
+def test_server_that_never_served_shuts_down_at_once():
+    server = WSGIServer(hello)
+
+    server.shutdown()
+    server.serve_forever()  # returns: it is over
+
+
+def test_shutdown_closes_idle_connections_at_once(serve):
+    server = serve()
+    with server.connected() as client:
+        client.sendall(HELLO)
+        client.recv(65_536)
+
+        server.shutdown(grace=60.0)
+
+        assert client.recv(1) == b""
+
+
+def test_shutdown_closes_connections_turned_away(serve):
+    server = serve(max_connections=0)
+    server.ask()
+
+    server.shutdown()
+
+    assert not server.server._leaving
+
+
+def test_shutdown_lets_a_running_request_finish_and_says_it_is_the_last(serve):
+    app = Slow()
+    server = serve(app)
+    with server.connected() as client:
+        client.sendall(HELLO)
+        assert app.running.wait(PATIENCE)
+        stopper = threading.Thread(target=server.shutdown)
+        stopper.start()
+        while not server.server._open.stopping:
+            stopper.join(0.001)
+        app.release.set()
+        raw = server.rest(client)
+        stopper.join(PATIENCE)
+
+    assert b"Connection: close" in raw.head
+    assert raw.body == b"done"
+
+
+def test_shutdown_cuts_off_what_runs_longer_than_its_grace(serve):
+    app = Slow()
+    server = serve(app)
+    with server.connected() as client:
+        client.sendall(HELLO)
+        assert app.running.wait(PATIENCE)
+
+        server.shutdown(grace=0.01)
+
+        assert client.recv(65_536) == b""
+        app.release.set()
+
+
+def test_shutdown_from_a_signal_handler_ends_serve_forever():
+    server = WSGIServer(hello)
+    answers = []
+
+    def visit():
+        answers.append(urlopen(server.url, timeout=PATIENCE).read())
+        signal.raise_signal(signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, lambda *_: server.shutdown())
+    try:
+        visitor = threading.Thread(target=visit)
+        visitor.start()
+        server.serve_forever()
+        visitor.join(PATIENCE)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert answers == [b"127.0.0.1"]
