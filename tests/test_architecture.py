@@ -1,0 +1,322 @@
+"""Who may import whom, what stays pure, and where exceptions may be swallowed."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent / "mbuzz"
+
+# What a module may import of mbuzz, by the longest prefix that fits it. A module may
+# always import its own package.
+ALLOWED = {
+    "mbuzz": set(),
+    "mbuzz.__main__": {"mbuzz.cli"},
+    "mbuzz.protocol": set(),
+    "mbuzz.errors": set(),
+    "mbuzz.clock": set(),
+    "mbuzz.ids": set(),
+    "mbuzz.guard": {"mbuzz.clock"},
+    "mbuzz.results": set(),
+    "mbuzz.config": {"mbuzz.protocol", "mbuzz.errors"},
+    "mbuzz.context": set(),
+    "mbuzz.redaction": set(),
+    "mbuzz.serialization": {
+        "mbuzz.guard",
+        "mbuzz.protocol",
+        "mbuzz.redaction",
+        "mbuzz.clock",
+    },
+    "mbuzz.events": {"mbuzz.protocol", "mbuzz.clock", "mbuzz.context"},
+    "mbuzz.delivery": {
+        "mbuzz",
+        "mbuzz.protocol",
+        "mbuzz.clock",
+        "mbuzz.config",
+        "mbuzz.guard",
+    },
+    "mbuzz.client": {
+        "mbuzz.clock",
+        "mbuzz.config",
+        "mbuzz.context",
+        "mbuzz.delivery",
+        "mbuzz.events",
+        "mbuzz.guard",
+        "mbuzz.ids",
+        "mbuzz.protocol",
+        "mbuzz.results",
+        "mbuzz.serialization",
+    },
+    "mbuzz.api": {
+        "mbuzz.client",
+        "mbuzz.config",
+        "mbuzz.context",
+        "mbuzz.delivery",
+        "mbuzz.errors",
+        "mbuzz.results",
+    },
+    "mbuzz.web": {
+        "mbuzz.api",
+        "mbuzz.client",
+        "mbuzz.clock",
+        "mbuzz.context",
+        "mbuzz.delivery",
+        "mbuzz.guard",
+        "mbuzz.ids",
+        "mbuzz.protocol",
+    },
+    "mbuzz.contrib": {
+        "mbuzz.api",
+        "mbuzz.context",
+        "mbuzz.errors",
+        "mbuzz.guard",
+        "mbuzz.protocol",
+        "mbuzz.web",
+    },
+    "mbuzz.testing": {
+        "mbuzz.api",
+        "mbuzz.client",
+        "mbuzz.config",
+        "mbuzz.delivery",
+        "mbuzz.protocol",
+    },
+    "mbuzz.pytest_plugin": {"mbuzz.testing"},
+    "mbuzz.cli": {
+        "mbuzz",
+        "mbuzz.api",
+        "mbuzz.client",
+        "mbuzz.clock",
+        "mbuzz.config",
+        "mbuzz.contrib",
+        "mbuzz.delivery",
+        "mbuzz.errors",
+        "mbuzz.server",
+    },
+    "mbuzz.server": {"mbuzz.server.app"},
+    "mbuzz.server.model": set(),
+    "mbuzz.server.money": set(),
+    "mbuzz.server.passwords": {"mbuzz.ids"},
+    "mbuzz.server.settings": {"mbuzz.errors"},
+    "mbuzz.server.bootstrap": {
+        "mbuzz.clock",
+        "mbuzz.ids",
+        "mbuzz.server.ingestion",
+        "mbuzz.server.passwords",
+        "mbuzz.server.storage.port",
+    },
+    "mbuzz.server.app": {
+        "mbuzz.clock",
+        "mbuzz.guard",
+        "mbuzz.server.dashboard",
+        "mbuzz.server.http",
+        "mbuzz.server.ingestion",
+        "mbuzz.server.settings",
+        "mbuzz.server.storage",
+    },
+    "mbuzz.server.http": {
+        "mbuzz",
+        "mbuzz.clock",
+        "mbuzz.guard",
+        "mbuzz.protocol",
+        "mbuzz.server.ingestion",
+        "mbuzz.server.model",
+        "mbuzz.server.money",
+        "mbuzz.server.reporting",
+        "mbuzz.server.storage.port",
+        "mbuzz.server.tracking",
+    },
+    "mbuzz.server.ingestion": {
+        "mbuzz.clock",
+        "mbuzz.ids",
+        "mbuzz.protocol",
+        "mbuzz.server.model",
+        "mbuzz.server.money",
+        "mbuzz.server.storage.port",
+    },
+    # Credits follow from sessions in the same transaction, so tracking may reckon.
+    "mbuzz.server.tracking": {
+        "mbuzz.ids",
+        "mbuzz.protocol",
+        "mbuzz.server.attribution",
+        "mbuzz.server.model",
+        "mbuzz.server.money",
+        "mbuzz.server.storage.port",
+    },
+    "mbuzz.server.attribution": {"mbuzz.server.model"},
+    "mbuzz.server.reporting": {
+        "mbuzz.clock",
+        "mbuzz.server.attribution",
+        "mbuzz.server.model",
+        "mbuzz.server.money",
+        "mbuzz.server.storage.port",
+    },
+    "mbuzz.server.dashboard": {
+        "mbuzz.clock",
+        "mbuzz.ids",
+        "mbuzz.server.attribution",
+        "mbuzz.server.http",
+        "mbuzz.server.model",
+        "mbuzz.server.money",
+        "mbuzz.server.passwords",
+        "mbuzz.server.reporting",
+        "mbuzz.server.storage.port",
+    },
+    "mbuzz.server.storage": {"mbuzz.guard", "mbuzz.server.model"},
+}
+
+IMPURE = {
+    *("datetime", "io", "os", "pathlib", "random", "secrets", "socket", "sqlite3"),
+    *("subprocess", "sys", "threading", "time", "urllib"),
+}
+
+
+def modules() -> dict[str, ast.Module]:
+    """Return every module of the package, parsed."""
+    found = {}
+    for path in ROOT.rglob("*.py"):
+        parts = path.relative_to(ROOT.parent).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found[name] = ast.parse(path.read_text("utf-8"))
+    return found
+
+
+MODULES = modules()
+
+
+def imports(tree: ast.AST, *, top_level: bool = False) -> Iterator[str]:
+    """Yield the names of the modules that *tree* imports, at run time or for types."""
+    for node in ast.walk(tree) if not top_level else _at_import(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in MODULES else node.module
+
+
+def _at_import(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes that run when a module is imported."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        yield node
+        yield from _at_import(node)
+
+
+def rule_of(module: str) -> str:
+    """Return the longest prefix of *module* that has a rule."""
+    while module not in ALLOWED:
+        module = module.rpartition(".")[0]
+    return module
+
+
+def fits(imported: str, allowed: str) -> bool:
+    """Tell whether *imported* is the allowed module, or in the allowed package."""
+    if allowed == "mbuzz":
+        return imported == "mbuzz"
+    return imported == allowed or imported.startswith(f"{allowed}.")
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_module_imports_only_along_the_table(module):
+    rule = rule_of(module)
+    allowed = ALLOWED[rule]
+
+    forbidden = {
+        imported
+        for imported in imports(MODULES[module])
+        if imported.partition(".")[0] == "mbuzz"
+        and not (
+            imported.startswith(f"{rule}.") and rule not in ("mbuzz", "mbuzz.server")
+        )
+        and imported != module
+        and not any(fits(imported, entry) for entry in allowed)
+        and module != "mbuzz"  # the facade names everything, and loads nothing
+    }
+
+    assert not forbidden, f"{module} may not import {sorted(forbidden)}"
+
+
+def test_the_sdk_never_loads_the_server():
+    for module, tree in MODULES.items():
+        if module.startswith(("mbuzz.server", "mbuzz.cli", "mbuzz.__main__")):
+            continue
+        assert not [name for name in imports(tree) if name.startswith("mbuzz.server")]
+
+
+def test_the_command_line_loads_the_server_only_inside_functions():
+    # These two are themselves imported inside functions only.
+    inner = {"mbuzz.cli.running", "mbuzz.cli.demo.stage"}
+    for module, tree in MODULES.items():
+        if not module.startswith("mbuzz.cli") or module in inner:
+            continue
+        loaded = list(imports(tree, top_level=True))
+        assert not [name for name in loaded if name.startswith("mbuzz.server")], module
+        assert inner.isdisjoint(loaded), module
+
+
+def test_imports_have_no_cycle():
+    graph = {
+        module: {
+            name
+            for name in imports(tree, top_level=True)
+            if name in MODULES and name != module
+        }
+        for module, tree in MODULES.items()
+    }
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " -> ".join([*path, module])
+        if module not in done:
+            for imported in sorted(graph[module]):
+                visit(imported, (*path, module))
+            done.add(module)
+
+    for module in sorted(graph):
+        visit(module, ())
+
+
+def test_attribution_is_pure():
+    for module, tree in MODULES.items():
+        if module.startswith("mbuzz.server.attribution"):
+            tops = {name.partition(".")[0] for name in imports(tree)}
+            assert tops.isdisjoint(IMPURE), module
+
+
+def test_only_the_guard_swallows_any_exception():
+    broad = {"Exception", "BaseException"}
+    for module, tree in MODULES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ExceptHandler) and module != "mbuzz.guard":
+                named = (
+                    ast.unparse(node.type).strip("()").split(", ")
+                    if node.type
+                    else [""]
+                )
+                assert broad.isdisjoint(named), f"{module}:{node.lineno}"
+                assert named != [""], f"{module}:{node.lineno}"
+
+
+def test_only_the_standard_library_is_imported():
+    import sys
+
+    frameworks = {"asgiref", "django", "flask", "pytest"}  # the adapters' own hosts
+    for module, tree in MODULES.items():
+        for name in imports(tree):
+            top = name.partition(".")[0]
+            if top == "mbuzz" or top in sys.stdlib_module_names:
+                continue
+            assert top in frameworks, f"{module} imports {name}"
+            assert module.startswith(("mbuzz.contrib", "mbuzz.pytest_plugin")), module
+
+
+def test_every_module_says_what_it_is_for():
+    for module, tree in MODULES.items():
+        doc = ast.get_docstring(tree) or ""
+        assert doc.partition("\n")[0].endswith((".", "?", "`")), module
