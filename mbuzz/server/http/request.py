@@ -78,7 +78,7 @@ class Request:
 
     def _read(self) -> bytes:
         text = self.header("Content-Length") or "0"
-        if not text.isdigit():
+        if not (text.isascii() and text.isdigit() and len(text) < 20):
             raise HttpError(400, "bad_request", "Content-Length must be a number")
         size = int(text)
         if size > protocol.MAX_BODY_BYTES:
@@ -106,8 +106,8 @@ class Request:
         if len(unpacked) > protocol.MAX_UNPACKED_BYTES:
             limit = protocol.MAX_UNPACKED_BYTES
             _too_large(f"an unpacked body may have {limit} bytes")
-        if not unpacker.eof:
-            raise HttpError(400, "bad_request", "the gzip body is cut off")
+        if not unpacker.eof or unpacker.unused_data:
+            raise HttpError(400, "bad_request", "the body is not one whole gzip")
         return unpacked
 
     def json(self) -> object:

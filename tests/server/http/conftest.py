@@ -7,7 +7,6 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from mbuzz import guard
 from mbuzz.server.http import wsgi_server
 from mbuzz.server.http.wsgi_server import WSGIServer
 
@@ -97,7 +96,6 @@ def echo(environ, start_response):
 @pytest.fixture
 def serve(monkeypatch):
     """Start a server; it stops with the test."""
-    monkeypatch.setattr(guard, "_reported", {})  # each test sees its first report
     monkeypatch.setattr(wsgi_server, "_POLL", 0.01)  # see a shutdown sooner
     servers = []
 
