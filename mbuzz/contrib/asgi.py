@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from mbuzz import guard
 from mbuzz.context import serving
-from mbuzz.web.exchange import Exchange, Site, plain
+from mbuzz.web.exchange import Exchange, Site, is_served, plain
 from mbuzz.web.request import WebRequest
 
 Scope = MutableMapping[str, Any]
@@ -30,10 +29,10 @@ class MbuzzMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; what is no HTTP passes through."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or is_served(scope):
             await self.app(scope, receive, send)
             return
-        exchange = self._begin(scope)
+        exchange = self._site.begin(scope, lambda: from_scope(scope))
 
         async def send_with_cookies(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -43,16 +42,10 @@ class MbuzzMiddleware:
         with serving(exchange.context):
             await self.app(scope, receive, send_with_cookies)
 
-    def _begin(self, scope: Scope) -> Exchange:
-        request = guard.attempt(lambda: from_scope(scope), lambda _: None)
-        return self._site.begin(request or _NOTHING)
-
 
 async def _with_cookies(exchange: Exchange, message: Message) -> Message:
     headers = list(message.get("headers") or ())
     cookies = await exchange.arespond(message["status"], plain(headers))
-    if not cookies:
-        return {**message, "headers": headers}
     added = [(b"set-cookie", cookie.header().encode("latin-1")) for cookie in cookies]
     return {**message, "headers": [*headers, *added]}
 
@@ -86,9 +79,4 @@ def from_scope(scope: Scope) -> WebRequest:
 def _full_path(scope: Scope) -> str:
     """Return the path with its mount point, which older servers leave out."""
     path, root = str(scope["path"]), str(scope.get("root_path") or "").rstrip("/")
-    return path if path.startswith(root) else root + path
-
-
-_NOTHING = WebRequest(
-    method="", scheme="http", host="", path="/", query="", cookie="", header=lambda _: None
-)
+    return path if f"{path}/".startswith(f"{root}/") else root + path

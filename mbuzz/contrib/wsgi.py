@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from mbuzz.context import RequestContext, serving
-from mbuzz.web.exchange import Site, status_code
+from mbuzz.web.exchange import Site, is_served, status_code
 from mbuzz.web.request import from_environ
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
-
-_INSIDE = "mbuzz.tracked"  # set in environ while a middleware further out is at work
 
 
 class MbuzzMiddleware:
@@ -30,13 +28,15 @@ class MbuzzMiddleware:
         self, environ: Environ, start_response: StartResponse
     ) -> Iterable[bytes]:
         """Serve one request."""
-        if environ.get(_INSIDE):
+        if is_served(environ):
             return self.app(environ, start_response)
-        exchange = self._site.begin(from_environ(environ))
+        exchange = self._site.begin(environ, lambda: from_environ(environ))
 
         def start(
-            status: str, headers: list[tuple[str, str]], exc_info: Any = None
+            status: str, headers: Iterable[tuple[str, str]], exc_info: Any = None
         ) -> Any:
+            if not isinstance(headers, list):
+                headers = list(headers)  # not as PEP 3333 says, but servers bear it
             cookies = exchange.respond(status_code(status), headers)
             if cookies:
                 added = [("Set-Cookie", cookie.header()) for cookie in cookies]
@@ -45,12 +45,8 @@ class MbuzzMiddleware:
                 return start_response(status, headers)
             return start_response(status, headers, exc_info)
 
-        environ[_INSIDE] = True
-        try:
-            with serving(exchange.context):
-                body = self.app(environ, start)
-        finally:
-            environ.pop(_INSIDE, None)
+        with serving(exchange.context):
+            body = self.app(environ, start)
         if _is_finished(body, environ):
             return body
         return _Body(body, exchange.context)
@@ -86,7 +82,8 @@ class _Body:
             return next(self._iterator)
 
     def close(self) -> None:
-        close = getattr(self._body, "close", None)
+        body, self._body = self._body, ()  # closed once, however often we are
+        close = getattr(body, "close", None)
         if close is not None:
             with serving(self._context):
                 close()

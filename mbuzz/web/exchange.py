@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from concurrent.futures import Future, wait
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mbuzz import api, guard, ids, protocol
 from mbuzz.clock import SYSTEM_CLOCK
-from mbuzz.context import RequestContext
+from mbuzz.context import RequestContext, current
 from mbuzz.web.cookies import Cookie, read_cookie, read_set_cookies
 from mbuzz.web.pacing import Pacing
 from mbuzz.web.pageview import (
@@ -26,6 +26,17 @@ if TYPE_CHECKING:
     from mbuzz.client import Client
     from mbuzz.delivery.queue import Answer
 
+_MARK = "mbuzz.context"
+
+
+def is_served(around: Mapping[str, Any]) -> bool:
+    """Tell whether a middleware further out tracks this very request already.
+
+    *around* is what both see of it: the WSGI environ or the ASGI scope.
+    """
+    context = current()
+    return context is not None and around.get(_MARK) is context
+
 
 class Site:
     """The web application being tracked; one for each middleware."""
@@ -33,16 +44,22 @@ class Site:
     def __init__(self) -> None:
         self._pacing = Pacing(SYSTEM_CLOCK)
 
-    def begin(self, request: WebRequest) -> Exchange:
+    def begin(
+        self, around: MutableMapping[str, Any], read: Callable[[], WebRequest]
+    ) -> Exchange:
         """Read the request and, where it begins a session, tell the backend.
 
-        Never raises; what cannot be read is served without being tracked.
+        *around* is marked for `is_served`. Never raises; what cannot be read is served
+        without being tracked.
         """
-        return guard.attempt(lambda: self._begin(request), _untracked)
+        return guard.attempt(lambda: self._begin(around, read), _untracked)
 
-    def _begin(self, request: WebRequest) -> Exchange:
-        exchange = Exchange(api.default_client(), request, self._pacing)
+    def _begin(
+        self, around: MutableMapping[str, Any], read: Callable[[], WebRequest]
+    ) -> Exchange:
+        exchange = Exchange(api.default_client(), read(), self._pacing)
         exchange.open()
+        around[_MARK] = exchange.context
         return exchange
 
 
@@ -108,14 +125,13 @@ class Exchange:
             reply = Future()
             self._asked_at = SYSTEM_CLOCK.monotonic()
             reply.add_done_callback(self._answered)
-        started = self.context.started_at_ms
-        client.track(
+        result = client.track(
             protocol.PAGE_VIEW,
-            timestamp=started,
+            timestamp=self.context.started_at_ms,
             context=self.context,
             express=reply,
         )
-        self._reply = reply
+        self._reply = reply if result.success else None  # or it never comes
 
     def _answered(self, reply: Future[Answer]) -> None:
         if reply.result().delivered:
@@ -133,8 +149,11 @@ class Exchange:
     def _respond(self, status: int, headers: Headers) -> list[Cookie]:
         pause = self._pause(status, headers)
         if pause and self._reply is not None:
-            done, _ = wait([self._reply], pause)
-            self._pacing.end_wait(answered=bool(done))
+            answered = False
+            try:
+                answered = bool(wait([self._reply], pause).done)
+            finally:
+                self._pacing.end_wait(answered=answered)
         return self._finish(status, headers)
 
     async def arespond(self, status: int, headers: Headers) -> list[Cookie]:
@@ -143,13 +162,7 @@ class Exchange:
         if pause and self._reply is not None:
             answered = False
             try:
-                future = asyncio.wrap_future(self._reply)
-                done, _ = await asyncio.wait({future}, timeout=pause)
-                answered = bool(done)
-            except (
-                RuntimeError
-            ):  # not asyncio's loop: what is not here is not waited for
-                pass
+                answered = await _settled(self._reply, pause)
             finally:
                 self._pacing.end_wait(answered=answered)
         return guard.attempt(lambda: self._finish(status, headers), _no_cookies)
@@ -159,6 +172,8 @@ class Exchange:
         if self._client is None or self._reply is None or self._reply.done():
             return 0.0
         if not is_page(self._kind, status, headers, landing=True):
+            return 0.0
+        if not may_carry_cookies("GET", status, headers):
             return 0.0
         elapsed = SYSTEM_CLOCK.monotonic() - self._asked_at
         return self._pacing.begin_wait(elapsed, self._client.config.handshake_wait)
@@ -171,9 +186,11 @@ class Exchange:
         page = self._kind.counts and is_page(
             self._kind, status, headers, landing=landing
         )
-        if page:
+        carries = may_carry_cookies(request.method, status, headers)
+        # Without a cookie each view of a public page would be a visitor of its own.
+        if page and (carries or not self._new_visitor):
             self._record()
-        if not may_carry_cookies(request.method, status, headers):
+        if not carries:
             return []
         return self._cookies(client, request, page=page or self._recorded)
 
@@ -194,6 +211,7 @@ class Exchange:
                 protocol.SESSION_COOKIE_MAX_AGE,
             )
         secure = client.config.cookie_secure
+        domain = _domain(client.config.cookie_domain, request.host)
         cookies = []
         for name, (proposed, usual_age) in values.items():
             value, age = told.get(name, (proposed, usual_age))
@@ -204,7 +222,7 @@ class Exchange:
                         value=value,
                         max_age=usual_age if age is None else age,
                         secure=request.secure if secure == "auto" else secure,
-                        domain=client.config.cookie_domain,
+                        domain=domain,
                     )
                 )
         return cookies
@@ -222,13 +240,35 @@ def _no_cookies(error: Exception) -> list[Cookie]:
     return []
 
 
+async def _settled(reply: Future[Answer], seconds: float) -> bool:
+    """Wait for *reply* without blocking the loop; only asyncio's is waited in."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return reply.done()
+    done, _ = await asyncio.wait({asyncio.wrap_future(reply)}, timeout=seconds)
+    return bool(done)
+
+
+def _domain(wanted: str | None, host: str | None) -> str | None:
+    """Return the domain for a cookie; None where the browser would refuse it."""
+    name = (host or "").partition(":")[0]
+    fits = wanted is not None and f".{name}".endswith(f".{wanted.lstrip('.').lower()}")
+    return wanted if fits else None
+
+
 def status_code(status: str) -> int:
     """Return the number of a WSGI status line; 0 if there is none."""
-    return int(status[:3]) if status[:3].isdigit() else 0
+    digits = str(status)[:3]
+    return int(digits) if digits.isdecimal() else 0
 
 
 def plain(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
-    """Return ASGI headers as text."""
+    """Return ASGI headers as text; none if they are not what ASGI says."""
+    return guard.attempt(lambda: _decoded(headers), lambda _: [])
+
+
+def _decoded(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
     return [
         (bytes(name).decode("latin-1"), bytes(value).decode("latin-1"))
         for name, value in headers

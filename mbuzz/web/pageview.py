@@ -32,10 +32,11 @@ _SHORTEST_AGENT = 12  # characters
 _PARTIALS = (
     "turbo-frame",
     "hx-request",
-    "x-up-target",
+    "x-up-version",
     "x-inertia-partial-component",
     "datastar-request",
 )
+_WHOLE_PAGE = ("body", "html", "main", ":main", ":layer")  # targets of Unpoly
 _MARKETING = re.compile(
     r"(?:^|&)(?:utm_\w+|gclid|gbraid|wbraid|dclid|fbclid|msclkid|ttclid|twclid"
     r"|li_fat_id|yclid)=",
@@ -63,7 +64,9 @@ def classify(request: WebRequest, skip_paths: Sequence[str] = ()) -> Kind:
     if request.method != "GET" or skipped(request.path, tuple(skip_paths)):
         return Kind.NONE
     header = request.header
-    if header("upgrade") or header("range") or _is_speculative(request):
+    if "websocket" in (header("upgrade") or "").lower() or header("range"):
+        return Kind.NONE
+    if _is_speculative(request):
         return Kind.NONE
     if is_bot(header("user-agent") or ""):
         return Kind.NONE
@@ -91,12 +94,16 @@ def skipped(path: str, skip_paths: tuple[str, ...] = ()) -> bool:
     low = path.lower()
     if low in _EXACT or low.startswith(("/apple-touch-icon", *_PREFIXES)):
         return True
-    if low.rpartition("/")[2].rpartition(".")[2] in _EXTENSIONS and "." in low:
+    _, dot, extension = low.rpartition("/")[2].rpartition(".")
+    if dot and extension in _EXTENSIONS:
         return True
-    return any(
-        low == skip or low.startswith(f"{skip}/")
-        for skip in (entry.lower().rstrip("/") for entry in skip_paths)
-    )
+    return any(_is_within(low, entry.lower()) for entry in skip_paths)
+
+
+def _is_within(path: str, entry: str) -> bool:
+    """Tell whether *path* is *entry* or below it; "/" is the front page alone."""
+    stem = entry.rstrip("/")
+    return path in (entry, stem) or (stem != "" and path.startswith(f"{stem}/"))
 
 
 @lru_cache(maxsize=1024)
@@ -109,10 +116,10 @@ def is_bot(user_agent: str) -> bool:
 def _is_speculative(request: WebRequest) -> bool:
     """Tell whether the browser only fetches ahead; nobody has seen that page yet."""
     for name in _SPECULATIVE:
-        value = request.header(name)
+        value = (request.header(name) or "").lower()
         if value and any(word in value for word in ("prefetch", "preview", "instant")):
             return True
-    return False
+    return bool(request.header("hx-preloaded"))
 
 
 def _is_boosted(request: WebRequest) -> bool:
@@ -120,13 +127,16 @@ def _is_boosted(request: WebRequest) -> bool:
     header = request.header
     if header("x-turbo-request-id"):
         accepts = header("accept") or ""
-        return not header("turbo-frame") and "text/html" in accepts
+        partial = header("turbo-frame") or "turbo-stream" in accepts
+        return not partial and "text/html" in accepts
     if header("hx-request"):
         return header("hx-boosted") == "true" and not header(
             "hx-history-restore-request"
         )
     if header("x-inertia"):
         return not header("x-inertia-partial-component")
+    if header("x-up-version"):
+        return header("x-up-target") in _WHOLE_PAGE and not header("x-up-validate")
     if header("x-requested-with") == "swup":
         return True
     return bool(header("turbolinks-referrer") or header("x-pjax") or header("x-barba"))
@@ -159,19 +169,21 @@ def is_page(kind: Kind, status: int, headers: Headers, *, landing: bool) -> bool
         return True
     if not 200 <= status < 300 or status in (204, 205, 206):
         return False
-    content_type = disposition = ""
+    content_type = disposition = inertia = ""
     for name, value in headers:
         low = name.lower()
         if low == "content-type":
             content_type = value.partition(";")[0].strip().lower()
         elif low == "content-disposition":
             disposition = value.strip().lower()
+        elif low == "x-inertia":
+            inertia = value
     if disposition.startswith("attachment"):
         return False
     if not content_type:
         return kind is Kind.STRONG
-    inertia = kind is Kind.BOOSTED and content_type == "application/json"
-    return content_type in _HTML or inertia
+    is_inertia = kind is Kind.BOOSTED and bool(inertia)
+    return content_type in _HTML or (is_inertia and content_type == "application/json")
 
 
 def may_carry_cookies(method: str, status: int, headers: Headers) -> bool:
@@ -181,12 +193,13 @@ def may_carry_cookies(method: str, status: int, headers: Headers) -> bool:
     """
     if method == "HEAD" or status < 200 or status in (204, 206, 304):
         return False
-    for name, value in headers:
-        low, said = name.lower(), value.lower()
-        if low == "cache-control":
-            shared = "public" in said or "s-maxage" in said
-            if shared and "private" not in said and "no-store" not in said:
-                return False
-        elif low in ("cdn-cache-control", "surrogate-control"):
-            return False
-    return True
+    return not any(_is_shared(name.lower(), value.lower()) for name, value in headers)
+
+
+def _is_shared(name: str, value: str) -> bool:
+    """Tell whether a header lets a shared cache keep the response."""
+    if "private" in value or "no-store" in value:
+        return False
+    if name == "cache-control":
+        return "public" in value or "s-maxage" in value
+    return name in ("cdn-cache-control", "surrogate-control")

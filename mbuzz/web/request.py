@@ -10,7 +10,7 @@ from urllib.parse import quote
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-_SAFE_IN_PATH = "/:@!$&'()*+,;=~-._%"
+_SAFE_IN_PATH = "/:@!$&'()*+,;=~-._"
 
 _LONGEST_URL = 4_096
 _LONGEST_REFERRER = 2_048
@@ -52,8 +52,9 @@ class WebRequest:
         Believing the proxy's header is harmless: who forges it only marks the cookies
         of his own answer.
         """
-        forwarded = self.header("x-forwarded-proto")
-        return self.scheme == "https" or forwarded == "https"
+        forwarded = self.header("x-forwarded-proto") or ""
+        nearest_browser = forwarded.partition(",")[0].strip().lower()
+        return self.scheme == "https" or nearest_browser == "https"
 
     @property
     def host(self) -> str | None:
@@ -61,7 +62,11 @@ class WebRequest:
         host = self._host.strip().lower()
         if not _HOST.fullmatch(host):
             return None
-        return host.removesuffix(_DEFAULT_PORTS.get(self.scheme, ":"))
+        return host.removesuffix(_DEFAULT_PORTS[self._browser_scheme])
+
+    @property
+    def _browser_scheme(self) -> str:
+        return "https" if self.secure else "http"
 
     @property
     def url(self) -> str | None:
@@ -69,8 +74,8 @@ class WebRequest:
         host = self.host
         if host is None:
             return None
-        scheme = "https" if self.secure else "http"
-        url = f"{scheme}://{host}{quote(self.path, safe=_SAFE_IN_PATH)}"
+        path = quote(self.path, safe=_SAFE_IN_PATH, errors="replace")
+        url = f"{self._browser_scheme}://{host}{path}"
         if self.query:
             url = f"{url}?{self.query}"
         return _CONTROLS.sub("", url)[:_LONGEST_URL]

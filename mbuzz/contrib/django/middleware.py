@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import logging
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -12,7 +13,7 @@ from django.core.exceptions import MiddlewareNotUsed
 from mbuzz import api, guard, protocol
 from mbuzz.context import serving
 from mbuzz.web.cookies import Cookie
-from mbuzz.web.exchange import Exchange, Site
+from mbuzz.web.exchange import Exchange, Site, is_served
 from mbuzz.web.request import WebRequest, from_environ
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         [HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]
     ]
 
+_logger = logging.getLogger("mbuzz.contrib")
 _OURS = (protocol.VISITOR_COOKIE, protocol.SESSION_COOKIE)
 
 
@@ -45,6 +47,8 @@ class MbuzzMiddleware:
 
     def __call__(self, request: HttpRequest) -> Any:
         """Serve one request."""
+        if is_served(_around(request)):
+            return self.get_response(request)
         if self._is_async:
             return self._serve_async(request)
         exchange = self._begin(request)
@@ -63,7 +67,13 @@ class MbuzzMiddleware:
         return response
 
     def _begin(self, request: HttpRequest) -> Exchange:
-        return self._site.begin(_read(request))
+        return self._site.begin(_around(request), lambda: _read(request))
+
+
+def _around(request: HttpRequest) -> MutableMapping[str, Any]:
+    """Return what a middleware around Django sees of the request, too."""
+    around: MutableMapping[str, Any] = getattr(request, "scope", request.META)
+    return around
 
 
 def _read(request: HttpRequest) -> WebRequest:
@@ -107,12 +117,23 @@ def _configure(options: object) -> None:
     Raises:
         MiddlewareNotUsed: If mbuzz is not configured, so that it costs nothing.
     """
-    if isinstance(options, Mapping):
-        named = {str(name).lower(): value for name, value in options.items()}
-        if not api.configure(**named):
-            raise MiddlewareNotUsed("mbuzz: the setting MBUZZ cannot work; see the log")
-    elif options is not None:
-        raise MiddlewareNotUsed("mbuzz: the setting MBUZZ must be a dict")
+    if options is not None and not isinstance(options, Mapping):
+        _logger.error(
+            "not configured, nothing will be tracked: the setting MBUZZ must be a dict "
+            'such as {"API_KEY": ...}, got %s',
+            type(options).__name__,
+        )
+        raise MiddlewareNotUsed("mbuzz: the setting MBUZZ must be a dict; see the log")
+    given = {
+        str(name).lower(): value
+        for name, value in (options or {}).items()
+        if value is not None and value != ""
+    }
+    client = api.current_client()
+    if given and client is not None:  # a test's, or the project's own
+        given.setdefault("api_key", client.config.api_key or None)
+    if given and not api.configure(**given):
+        raise MiddlewareNotUsed("mbuzz: the setting MBUZZ cannot work; see the log")
     client = api.default_client()
     if client is None or not client.config.enabled:
-        raise MiddlewareNotUsed("mbuzz is not configured")
+        raise MiddlewareNotUsed("mbuzz is not configured, or disabled")

@@ -1,0 +1,462 @@
+"""The WSGI middleware: the shared table, and everything PEP 3333 allows."""
+
+import io
+import logging
+import socket
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from wsgiref.util import FileWrapper
+from wsgiref.validate import validator
+
+import pytest
+
+import mbuzz
+from mbuzz.context import current
+from mbuzz.contrib.wsgi import MbuzzMiddleware
+from mbuzz.web import exchange as exchanges
+from tests.contrib.cases import CASES, HTML, JSON, Case, call_wsgi, check, wsgi_environ
+from tests.web.visits import FETCH, RETURNING
+
+KEY = "sk_test_" + "0" * 32
+THREADS = 50
+
+
+def site_of(case):
+    """Return the application that answers as *case* says."""
+
+    def app(environ, start_response):
+        case.does()
+        start_response(f"{case.status} OK", list(case.answer))
+        chunks = () if case.method == "HEAD" else case.chunks
+        return (chunk for chunk in chunks) if case.streamed else list(chunks)
+
+    return app
+
+
+def page(environ, start_response):
+    start_response("200 OK", list(HTML))
+    return [b"hello"]
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_case(case, events):
+    check(case, call_wsgi(MbuzzMiddleware(site_of(case)), case), events)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [case for case in CASES.values() if case.status not in (204, 304)],
+    ids=[name for name, case in CASES.items() if case.status not in (204, 304)],
+)
+def test_case_keeps_to_the_standard(case, events):
+    app = validator(MbuzzMiddleware(validator(site_of(case))))
+    environ = {**wsgi_environ(case), "wsgi.errors": sys.stderr}
+    started = []
+
+    body = app(environ, lambda *start: started.append(start) or (lambda data: None))
+    with closing(body):
+        list(body)
+
+    assert started[0][0] == f"{case.status} OK"
+
+
+# -- the application's exceptions, and its ways to answer --
+
+
+def test_exception_before_the_response_passes(events):
+    def app(environ, start_response):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        call_wsgi(MbuzzMiddleware(app), Case())
+
+    assert current() is None
+
+
+def test_exception_in_the_body_passes_and_the_body_is_closed(events):
+    closed = []
+
+    def app(environ, start_response):
+        start_response("200 OK", list(HTML))
+        try:
+            yield b"a"
+            raise ZeroDivisionError
+        finally:
+            closed.append(True)
+
+    with pytest.raises(ZeroDivisionError):
+        call_wsgi(MbuzzMiddleware(app), Case())
+
+    assert closed == [True]
+    assert current() is None
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_end_of_the_process_passes(events, error):
+    def app(environ, start_response):
+        raise error
+
+    with pytest.raises(error):
+        call_wsgi(MbuzzMiddleware(app), Case())
+
+
+def test_second_start_response_replaces_the_first(events):
+    calls = []
+
+    def app(environ, start_response):
+        start_response("200 OK", list(HTML))
+        try:
+            raise ZeroDivisionError
+        except ZeroDivisionError:
+            start_response("500 Oops", list(HTML), sys.exc_info())
+        return [b"sorry"]
+
+    def start_response(status, headers, exc_info=None):
+        calls.append((status, headers, exc_info))
+
+    MbuzzMiddleware(app)(wsgi_environ(Case()), start_response)
+
+    assert [status for status, *_ in calls] == ["200 OK", "500 Oops"]
+    assert calls[0][1] == calls[1][1]
+    assert len(calls[0][1]) == len(HTML) + 2
+    assert calls[1][2][0] is ZeroDivisionError
+    assert len(events.page_views()) == 1
+
+
+def test_start_response_that_raises_again_is_heard(events):
+    def app(environ, start_response):
+        try:
+            raise ZeroDivisionError
+        except ZeroDivisionError:
+            start_response("500 Oops", list(HTML), sys.exc_info())
+
+    def headers_are_out(status, headers, exc_info=None):
+        raise exc_info[1]
+
+    with pytest.raises(ZeroDivisionError):
+        MbuzzMiddleware(app)(wsgi_environ(Case()), headers_are_out)
+
+
+def test_start_response_of_two_arguments_is_enough(events):
+    started = []
+
+    MbuzzMiddleware(page)(wsgi_environ(Case()), lambda s, h: started.append(s))
+
+    assert started == ["200 OK"]
+
+
+def test_write_is_the_servers_own(events):
+    def app(environ, start_response):
+        write = start_response("200 OK", list(HTML))
+        write(b"by write, ")
+        return [b"by return"]
+
+    answer = call_wsgi(MbuzzMiddleware(app), Case())
+
+    assert answer.body == b"by write, by return"
+    assert len(answer.cookies) == 2
+
+
+def test_headers_of_another_kind_pass_with_our_cookies(events):
+    def app(environ, start_response):
+        start_response("200 OK", iter(HTML))
+        return [b"hello"]
+
+    answer = call_wsgi(MbuzzMiddleware(app), Case())
+
+    assert answer.headers[:1] == HTML
+    assert len(answer.cookies) == 2
+
+
+def test_shared_list_of_headers_stays_as_it_is(events):
+    def app(environ, start_response):
+        start_response("200 OK", HTML)
+        return [b"hello"]
+
+    for _ in range(3):
+        assert len(call_wsgi(MbuzzMiddleware(app), Case()).headers) == len(HTML) + 2
+
+    assert len(HTML) == 1
+
+
+def test_application_that_never_starts_is_not_our_matter(events):
+    body = MbuzzMiddleware(lambda environ, start_response: [])(
+        wsgi_environ(Case(cookie=RETURNING)), None
+    )
+
+    assert (body, events) == ([], [])
+
+
+# -- the body --
+
+
+class Sized:
+    def __len__(self):
+        return 1
+
+    def __iter__(self):
+        return iter([b"x"])
+
+
+@pytest.mark.parametrize(
+    "body", [[b"x"], (b"x",), [], Sized(), io.BytesIO(b"x"), FileWrapper(io.BytesIO())]
+)
+def test_finished_body_passes_untouched(events, body):
+    def app(environ, start_response):
+        start_response("200 OK", list(HTML))
+        return body
+
+    environ = {**wsgi_environ(Case()), "wsgi.file_wrapper": FileWrapper}
+
+    assert MbuzzMiddleware(app)(environ, lambda *_: None) is body
+
+
+def test_lazy_body_runs_in_its_request_only(events):
+    seen = []
+
+    def app(environ, start_response):
+        start_response("200 OK", list(HTML))
+        try:
+            for number in range(2):
+                seen.append(mbuzz.visitor_id())
+                yield b"%d" % number
+        finally:
+            seen.append(mbuzz.visitor_id())
+
+    environ = wsgi_environ(Case())
+    body = MbuzzMiddleware(app)(environ, lambda *_: None)
+    between = []
+    with closing(body):
+        for _ in body:
+            between.append(current())
+
+    visitor = events.page_views()[0]["visitor_id"]
+    assert seen == [visitor] * 3
+    assert between == [None, None]
+    assert current() is None
+
+
+def test_response_that_is_late_has_its_cookies(events):
+    def app(environ, start_response):
+        start_response("200 OK", list(HTML))  # at the first chunk
+        yield b"hello"
+
+    assert len(call_wsgi(MbuzzMiddleware(app), Case()).cookies) == 2
+
+
+class Closable:
+    def __init__(self):
+        self.closed = []
+
+    def __iter__(self):
+        return iter([b"a", b"b"])
+
+    def close(self):
+        self.closed.append(mbuzz.visitor_id() is not None)
+
+
+@pytest.mark.parametrize("chunks_read", [0, 1, 2])
+def test_body_is_closed_once_in_its_context(events, chunks_read):
+    inner = Closable()
+
+    def app(environ, start_response):
+        start_response("200 OK", list(HTML))
+        return inner
+
+    body = MbuzzMiddleware(app)(wsgi_environ(Case()), lambda *_: None)
+    for _ in range(chunks_read):
+        next(body)
+    body.close()
+    body.close()
+
+    assert inner.closed == [True]
+
+
+def test_body_that_nobody_closes_leaves_nothing_behind(events):
+    def app(environ, start_response):
+        start_response("200 OK", list(HTML))
+        yield b"a"
+        yield b"b"
+
+    next(MbuzzMiddleware(app)(wsgi_environ(Case()), lambda *_: None))
+
+    assert current() is None
+
+
+# -- several of us, and several requests --
+
+
+def lazily(app):
+    """Wrap *app* in a generator, as some middleware is."""
+
+    def wrapped(environ, start_response):
+        yield from app(environ, start_response)
+
+    return wrapped
+
+
+@pytest.mark.parametrize("between", [lambda app: app, lazily])
+def test_nested_middleware_tracks_once(events, between):
+    app = MbuzzMiddleware(between(MbuzzMiddleware(page)))
+
+    answer = call_wsgi(app, Case())
+
+    assert len(events.page_views()) == 1
+    assert len(answer.cookies) == 2
+
+
+def test_environ_that_is_used_again_is_tracked_again(events):
+    environ = wsgi_environ(Case(cookie=RETURNING))
+
+    for _ in range(2):
+        MbuzzMiddleware(page)(environ, lambda *_: None)
+
+    assert len(events.page_views()) == 2
+
+
+def test_request_inside_a_request_is_a_request(events):
+    def outer(environ, start_response):
+        call_wsgi(MbuzzMiddleware(page), Case(path="/inner"))
+        return page(environ, start_response)
+
+    call_wsgi(MbuzzMiddleware(outer), Case(path="/outer"))
+
+    urls = [view["properties"]["url"] for view in events.page_views()]
+    assert urls == ["https://shop.example/outer", "https://shop.example/inner"]
+
+
+def test_one_request_knows_nothing_of_the_one_before(events):
+    seen = []
+
+    def app(environ, start_response):
+        seen.append((mbuzz.visitor_id(), mbuzz.user_id()))
+        mbuzz.identify("42")
+        return page(environ, start_response)
+
+    for _ in range(2):
+        call_wsgi(MbuzzMiddleware(app), Case())
+
+    assert seen[0][0] != seen[1][0]
+    assert [user for _, user in seen] == [None, None]
+
+
+def test_fifty_requests_at_once_do_not_mix(events):
+    together = threading.Barrier(THREADS)
+
+    def app(environ, start_response):
+        together.wait(10)
+        mbuzz.identify(environ["PATH_INFO"])
+        together.wait(10)
+        seen = f"{mbuzz.visitor_id()} {mbuzz.user_id()}".encode()
+        start_response("200 OK", list(JSON))
+        return [seen]
+
+    wrapped = MbuzzMiddleware(app)
+
+    def visit(number):
+        visitor = f"{number:064x}"
+        case = Case(
+            path=f"/{number}",
+            cookie=f"_mbuzz_vid={visitor}; _mbuzz_sid=session-{number}",
+            headers=FETCH,
+        )
+        return call_wsgi(wrapped, case).body == f"{visitor} /{number}".encode()
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        assert all(pool.map(visit, range(THREADS)))
+
+    assert {(e["user_id"], int(e["visitor_id"], 16)) for e in events} == {
+        (f"/{number}", number) for number in range(THREADS)
+    }
+
+
+# -- whatever the backend does --
+
+
+def test_site_works_without_configuration(caplog):
+    app = MbuzzMiddleware(page)
+
+    answers = [call_wsgi(app, Case()) for _ in range(3)]
+
+    assert {answer.body for answer in answers} == {b"hello"}
+    assert {len(answer.headers) for answer in answers} == {len(HTML)}
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_site_works_with_a_backend_that_is_down():
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        port = server.getsockname()[1]
+    mbuzz.configure(api_key=KEY, api_url=f"http://127.0.0.1:{port}", network=True)
+    app = MbuzzMiddleware(page)
+
+    answers = [call_wsgi(app, Case()) for _ in range(20)]
+
+    assert {len(answer.cookies) for answer in answers} == {2}
+    assert mbuzz.stats().accepted == 20
+
+
+def test_site_works_with_a_backend_that_hangs():
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        port = silent.getsockname()[1]
+        mbuzz.configure(api_key=KEY, api_url=f"http://127.0.0.1:{port}", network=True)
+        app = MbuzzMiddleware(page)
+        took = []
+        for _ in range(20):
+            started = time.perf_counter()
+            assert len(call_wsgi(app, Case()).cookies) == 2
+            took.append(time.perf_counter() - started)
+
+    assert sum(seconds > 0.025 for seconds in took) <= 2  # one wait, and some noise
+    assert sum(took) < 0.5
+
+
+def test_page_views_arrive_in_a_real_backend(backend):
+    mbuzz.configure(api_key=backend.api_key, api_url=backend.url, network=True)
+
+    answer = call_wsgi(MbuzzMiddleware(page), Case(query="utm_medium=email"))
+
+    assert mbuzz.flush()
+    assert mbuzz.stats().delivered == 1
+    assert len(answer.cookies) == 2
+
+
+@pytest.mark.parametrize(
+    "broken", ["classify", "read_cookie", "is_page", "RequestContext"]
+)
+def test_bug_of_ours_is_not_the_sites(events, monkeypatch, caplog, broken):
+    good = exchanges.RequestContext
+
+    def context(*args):
+        if len(failures) == 0:
+            failures.append(1)
+            raise ZeroDivisionError
+        return good()
+
+    failures = []
+    monkeypatch.setattr(
+        exchanges, broken, context if broken == "RequestContext" else None
+    )
+
+    with caplog.at_level(logging.ERROR, logger="mbuzz"):
+        answer = call_wsgi(MbuzzMiddleware(page), Case(cookie=RETURNING))
+
+    assert (answer.status, answer.body, answer.cookies) == (200, b"hello", {})
+    assert [record.name for record in caplog.records] == ["mbuzz.guard"]
+
+
+def test_visit_goes_on_while_the_site_tracks(events):
+    cookies = {}
+    steps = [Case(), Case(path="/a"), Case(path="/b")]
+    for step in steps:
+        cookie = "; ".join(f"{name}={value}" for name, value in cookies.items())
+        answer = call_wsgi(MbuzzMiddleware(page), Case(path=step.path, cookie=cookie))
+        cookies |= {name: morsel.value for name, morsel in answer.cookies.items()}
+
+    views = events.page_views()
+    assert {(v["visitor_id"], v["session_id"]) for v in views} == {
+        (cookies["_mbuzz_vid"], cookies["_mbuzz_sid"])
+    }
+    assert len(views) == 3

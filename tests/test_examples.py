@@ -1,0 +1,308 @@
+"""The examples work: their own tests, and a whole visit through real servers."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from http.cookies import SimpleCookie
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+import requests
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "examples"
+PATIENCE = 20.0  # seconds until a test gives up waiting
+
+BROWSER = {
+    "User-Agent": (
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
+        "Chrome/140.0.0.0 Safari/537.36"
+    ),
+    "Accept": "text/html,application/xhtml+xml",
+    "Sec-Fetch-Mode": "navigate",
+    "Sec-Fetch-Dest": "document",
+}
+LANDING = "/?utm_source=google&utm_medium=cpc&utm_campaign=autumn&gclid=Cj0KCQ"
+ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
+KEY = re.compile(r"sk_test_\w+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """One way to serve one of the examples."""
+
+    folder: str
+    command: tuple[str, ...]
+    json: bool = False  # what its forms send
+
+
+GUNICORN = ("-m", "gunicorn", "--bind=127.0.0.1:0")
+UVICORN = ("-m", "uvicorn", "--port=0")
+SERVED = {
+    "wsgi": Example(folder="wsgi", command=("shop.py",)),
+    "flask": Example(folder="flask", command=(*GUNICORN, "shop:create_app()")),
+    "django-wsgi": Example(
+        folder="django",
+        command=(*GUNICORN, "django.core.wsgi:get_wsgi_application()"),
+    ),
+    "django-asgi": Example(
+        folder="django",
+        command=(*UVICORN, "--factory", "django.core.asgi:get_asgi_application"),
+    ),
+    "starlette": Example(folder="starlette", command=(*UVICORN, "shop:app"), json=True),
+    "fastapi": Example(folder="fastapi", command=(*UVICORN, "shop:app"), json=True),
+}
+
+
+# -- their own tests --
+
+
+@pytest.mark.parametrize("folder", ["wsgi", "flask", "django", "starlette", "fastapi"])
+def test_example_passes_its_own_tests(folder):
+    installed = any(entry.name == "mbuzz" for entry in entry_points(group="pytest11"))
+    plugin = [] if installed else ["-p", "mbuzz.pytest_plugin"]
+    # Starlette's test client takes the older httpx, too, but not without a word.
+    older = ["-W", "default:Using `httpx` with `starlette.testclient` is deprecated"]
+
+    run(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", *plugin, *older)
+
+
+def test_django_example_passes_its_tests_under_manage_py():
+    run("django", "manage.py", "test")
+
+
+def run(folder: str, *command: str) -> None:
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=EXAMPLES / folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment without anybody's MBUZZ_* variables."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("MBUZZ_")}
+    own = {
+        "PYTHONPATH": str(ROOT),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "DJANGO_SETTINGS_MODULE": "shop.settings",
+        "PORT": "0",
+    }
+    return {**kept, **own, **more}
+
+
+# -- a visit, end to end --
+
+
+@pytest.mark.parametrize("name", SERVED)
+def test_visit_from_an_ad_to_a_purchase_is_attributed(name, tmp_path):
+    example = SERVED[name]
+    with (
+        a_backend(tmp_path) as backend,
+        a_shop(example, backend, tmp_path) as shop,
+        closing(Browser(shop.url, json=example.json)) as browser,
+    ):
+        browser.open(LANDING, referrer="https://www.google.com/")
+        landed = browser.cookies
+        browser.open("/products/shoes")
+        browser.submit("/sign-up", user="42", plan="pro")
+        for _ in range(2):  # a double click
+            browser.submit("/checkout", product="shoes", order="A-1")
+        wait_for(lambda: backend.totals()["page_views"] >= browser.pages, "page views")
+        report = backend.report()
+
+        assert re.fullmatch(r"[0-9a-f]{64}", landed["_mbuzz_vid"])
+        assert browser.cookies == landed
+        assert backend.rows("SELECT client_session_id FROM sessions") == [
+            (landed["_mbuzz_sid"],)
+        ]
+        assert browser.pages == 5
+        assert report["totals"] == {
+            "visits": 1,
+            "visitors": 1,
+            "page_views": 5,
+            "conversions": 1,
+            "revenue": "129.90",
+        }
+        assert {
+            (row["channel"], model, row["credits"][model]["revenue"])
+            for row in report["rows"]
+            for model in ("first_touch", "last_touch", "linear")
+            if row["visits"] or float(row["credits"][model]["revenue"])
+        } == {
+            ("paid_search", "first_touch", "129.90"),
+            ("paid_search", "last_touch", "129.90"),
+            ("paid_search", "linear", "129.90"),
+        }
+        assert backend.rows(
+            "SELECT v.visitor_id, i.user_id FROM links l JOIN visitors v"
+            " ON v.id = l.visitor JOIN identities i ON i.id = l.identity"
+        ) == [(landed["_mbuzz_vid"], "42")]
+
+
+class Browser:
+    """A browser on one site; it checks each cookie that it is given."""
+
+    def __init__(self, origin: str, *, json: bool) -> None:
+        self.pages = 0
+        self._origin = origin
+        self._json = json
+        self._session = requests.Session()
+        self._session.headers.update(BROWSER)
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """Return those of mbuzz."""
+        every = self._session.cookies.get_dict()
+        return {name: value for name, value in every.items() if "mbuzz" in name}
+
+    def open(self, path: str, referrer: str = "") -> None:
+        with self._session.get(
+            self._origin + path,
+            headers={"Referer": referrer or self._origin},
+            timeout=PATIENCE,
+        ) as response:
+            self._read(response)
+
+    def submit(self, path: str, **form: str) -> None:
+        """Send a form and follow the redirect."""
+        token = self._session.cookies.get("csrftoken")
+        with self._session.post(
+            self._origin + path,
+            headers={"X-CSRFToken": token} if token else {},
+            data=None if self._json else form,
+            json=form if self._json else None,
+            timeout=PATIENCE,
+        ) as response:
+            assert response.history, response.text
+            self._read(response)
+
+    def close(self) -> None:
+        self._session.close()
+
+    def _read(self, response: requests.Response) -> None:
+        assert response.status_code == 200, response.text
+        self.pages += 1
+        for line in response.raw.headers.getlist("Set-Cookie"):
+            for name, cookie in SimpleCookie(line).items():
+                if "mbuzz" in name:
+                    said = cookie["httponly"], cookie["samesite"], cookie["path"]
+                    assert said == (True, "Lax", "/")
+                    assert (cookie["secure"], cookie["domain"]) == ("", "")
+
+
+class Served:
+    """A server in a process of its own."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+
+    @property
+    def output(self) -> str:
+        return self._log.read_text("utf-8", "replace")
+
+    @property
+    def url(self) -> str:
+        return ADDRESS.findall(self.output)[0]
+
+
+class Backend(Served):
+    """The backend, and what it knows."""
+
+    def __init__(self, log: Path, database: Path) -> None:
+        super().__init__(log)
+        self._database = database
+
+    @property
+    def key(self) -> str:
+        return KEY.findall(self.output)[0]
+
+    def report(self) -> dict:
+        with requests.get(
+            f"{self.url}/api/v1/reports/channels",
+            headers={"Authorization": f"Bearer {self.key}"},
+            timeout=PATIENCE,
+        ) as response:
+            assert response.status_code == 200, response.text
+            return response.json()
+
+    def totals(self) -> dict:
+        return self.report()["totals"]
+
+    def rows(self, sql: str) -> list[tuple]:
+        uri = f"{self._database.as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True)) as connection:
+            return connection.execute(sql).fetchall()
+
+
+@contextmanager
+def a_backend(folder: Path) -> Iterator[Backend]:
+    database, log = folder / "mbuzz.db", folder / "backend.log"
+    command = ("-m", "mbuzz", "serve", f"--database={database}", "--port=0")
+    with process(command, folder, environment(), log):
+        backend = Backend(log, database)
+        wait_for(lambda: "Ctrl-C" in backend.output, "the backend")
+        yield backend
+
+
+@contextmanager
+def a_shop(example: Example, backend: Backend, folder: Path) -> Iterator[Served]:
+    own = environment(
+        MBUZZ_API_KEY=backend.key,
+        MBUZZ_API_URL=backend.url,
+        MBUZZ_NETWORK="on",
+        MBUZZ_BATCH_INTERVAL="0.1",
+        HOME=str(folder),  # newer gunicorns leave a socket there
+    )
+    log = folder / "shop.log"
+    with process(example.command, EXAMPLES / example.folder, own, log):
+        shop = Served(log)
+        wait_for(lambda: ADDRESS.search(shop.output), "the shop")
+        yield shop
+
+
+@contextmanager
+def process(
+    command: tuple[str, ...], folder: Path, env: dict[str, str], log: Path
+) -> Iterator[None]:
+    """Run Python for a while; what it printed is told when the test fails."""
+    with log.open("wb") as out:
+        running = subprocess.Popen(
+            [sys.executable, *command], cwd=folder, env=env, stdout=out, stderr=out
+        )
+    try:
+        yield
+    except BaseException as error:
+        text = log.read_text("utf-8", "replace")
+        error.add_note(f"--- {' '.join(command)} ---\n{KEY.sub('sk_test_...', text)}")
+        raise
+    finally:
+        running.terminate()
+        try:
+            running.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            running.wait()
+
+
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    """Return as soon as *condition* holds."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come in time"
+        time.sleep(0.02)
