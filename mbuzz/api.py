@@ -10,18 +10,24 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from mbuzz import context as contexts
+from mbuzz import guard
 from mbuzz.client import Client
 from mbuzz.config import Config
 from mbuzz.context import RequestContext
 from mbuzz.delivery.stats import Stats
-from mbuzz.errors import ConfigurationError
 from mbuzz.results import ConversionResult, TrackResult
 
 if TYPE_CHECKING:
     from datetime import datetime
 
 _logger = logging.getLogger("mbuzz")
-_lock = threading.Lock()
+_lock = threading.RLock()
+_WRONG = "not configured, nothing will be tracked: %s"
+_MISSING = (
+    "not configured, nothing is tracked; call mbuzz.configure(api_key=...) "
+    "or set MBUZZ_API_KEY"
+)
+
 _client: Client | None = None
 _asked_environment = False
 
@@ -37,12 +43,12 @@ def configure(*, strict: bool = False, **options: object) -> bool:
         ConfigurationError: If *strict* and an option cannot work; without it the
             same text is logged once as an error.
     """
-    try:
-        config = Config.load(options)
-    except ConfigurationError as error:
+    config = guard.attempt(lambda: _loaded(options), lambda error: error)
+    if isinstance(config, Exception):
         if strict:
-            raise
-        _logger.error("not configured, nothing will be tracked: %s", error)  # noqa: TRY400 - a sentence, not a traceback
+            raise config
+        with guard.swallowing("configure"):
+            _logger.error(_WRONG, config)
         return False
     if _client is not None and _client.config == config:
         return True  # an app factory that runs again
@@ -53,6 +59,10 @@ def configure(*, strict: bool = False, **options: object) -> bool:
 
 
 init = configure
+
+
+def _loaded(options: Mapping[str, object]) -> Config | Exception:
+    return Config.load(options)
 
 
 def use(client: Client | None) -> Client | None:
@@ -81,17 +91,32 @@ def current_client() -> Client | None:
 
 def default_client() -> Client | None:
     """Return the default client, made from `MBUZZ_API_KEY` if that is set."""
-    global _asked_environment
-    if _client is None and not _asked_environment:
-        _asked_environment = True
-        if os.environ.get("MBUZZ_API_KEY"):
-            configure()
-        else:
-            _logger.warning(
-                "not configured, nothing is tracked; call mbuzz.configure(api_key=...) "
-                "or set MBUZZ_API_KEY"
-            )
+    if _client is None:
+        with guard.swallowing("default client"):
+            _ask_environment()
     return _client
+
+
+def _ask_environment() -> None:
+    """Make the client that `MBUZZ_API_KEY` asks for, once; say so if it does not."""
+    global _client, _asked_environment
+    with _lock:  # nobody passes by with "not configured" while another makes it
+        if _client is not None or _asked_environment:
+            return
+        _asked_environment = True
+        config = guard.attempt(_from_environment, lambda error: error)
+        if isinstance(config, Config):
+            _client = Client(config)
+            return
+    # Not under the lock: a handler may wait for a thread that tracks.
+    if config is None:
+        _logger.warning(_MISSING)
+    else:
+        _logger.error(_WRONG, config)
+
+
+def _from_environment() -> Config | Exception | None:
+    return Config.load({}) if os.environ.get("MBUZZ_API_KEY") else None
 
 
 def track(

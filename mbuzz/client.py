@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mbuzz.delivery.transport import Transport
 
 _EXIT_TIMEOUT = 2.0  # seconds that the end of the process may wait for delivery
+_LONGEST_WAIT = 86_400.0
 
 
 def _failed_track() -> TrackResult:
@@ -55,9 +56,10 @@ class Client:
         self.config = config
         self.clock = clock
         self._transport = transport
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finalizer may track at any point
         self._delivery = self._new_delivery()
         self._exit_hook = False
+        self._leave_by: float | None = None  # set when the process ends
 
     def _new_delivery(self) -> Delivery:
         return Delivery(self.config, self.clock, self._transport)
@@ -66,7 +68,8 @@ class Client:
     def delivery(self) -> Delivery:
         """Return this process's delivery, a new one after a fork or a close."""
         if self._delivery.foreign:
-            self._lock = threading.Lock()  # the parent's may be held for ever
+            self._lock = threading.RLock()  # the parent's may be held for ever
+            self._exit_hook = False
         if self._delivery.foreign or self._delivery.closed:
             with self._lock:
                 if self._delivery.foreign or self._delivery.closed:
@@ -103,32 +106,34 @@ class Client:
             return TrackResult(success=False, error="disabled")
         around = context or contexts.current()
         try:
-            if not isinstance(event, str) or not event.strip():
-                raise events.InvalidEventError("missing_event")
+            event_type = events.name(event, "missing_event")
             now = self.clock.now_ms()
-            item_id = event_id or ids.event_id(now)
+            item_id = events.item_id(event_id) or ids.event_id(now)
             item: dict[str, object] = {
                 "type": protocol.TRACK,
                 "id": item_id,
-                "event_type": event.strip()[: protocol.MAX_EVENT_TYPE],
+                "event_type": event_type,
                 **events.identity(user_id, visitor_id or anonymous_id, around),
                 "timestamp": events.when(timestamp, now),
                 "properties": events.with_page(properties, around),
             }
-            if session_id is not None:
-                item["session_id"] = session_id
+            session = events.text_id(session_id, "invalid_session_id")
+            if session is not None:
+                item["session_id"] = session
             tied = events.correlation(
                 around, request_id=request_id, flow_id=flow_id, parent_id=parent_id
             )
             if tied:
                 item["correlation"] = tied
-            answer = self._submit(item, item_id, wait=wait or 0.0, express=express)
+            seconds = self._patience(wait or 0.0)
+            answer = self._submit(item, item_id, wait=seconds, express=express)
         except (events.InvalidEventError, serialization.EventTooLargeError) as error:
             return TrackResult(success=False, error=self._refuse(error))
         if answer is not None and not answer.delivered:
             return TrackResult(success=False, event_id=item_id, error=answer.error)
         return TrackResult(success=True, event_id=item_id)
 
+    @guard.guarded(_failed_track)
     def page(
         self,
         *,
@@ -142,7 +147,10 @@ class Client:
         session_id: str | None = None,
     ) -> TrackResult:
         """Record a page view; see `mbuzz.page`."""
-        page = dict(properties or {})
+        try:
+            page = events.mapping(properties, "invalid_properties")
+        except events.InvalidEventError as error:
+            return TrackResult(success=False, error=self._refuse(error))
         if url is not None:
             page["url"] = url
         if referrer is not None:
@@ -175,9 +183,7 @@ class Client:
             if user is None:
                 raise events.InvalidEventError("missing_identity")
             if around is not None and visitor_id is None:
-                around.user_id = (
-                    user  # a log-in: the visitor of the request is this user
-                )
+                around.user_id = user  # a log-in: the request's visitor is this user
             now = self.clock.now_ms()
             item_id = ids.event_id(now)
             who = events.identity(user, visitor_id, around)
@@ -186,7 +192,7 @@ class Client:
                 "id": item_id,
                 **who,
                 "timestamp": events.when(timestamp, now),
-                "traits": traits or {},
+                "traits": events.mapping(traits, "invalid_traits"),
             }
             answer = self._submit(item, item_id)
         except (events.InvalidEventError, serialization.EventTooLargeError) as error:
@@ -242,36 +248,37 @@ class Client:
             return ConversionResult(success=False, error="disabled")
         around = contexts.current()
         try:
-            if not isinstance(conversion_type, str) or not conversion_type.strip():
-                raise events.InvalidEventError("missing_conversion_type")
+            goal = events.name(conversion_type, "missing_conversion_type")
             now = self.clock.now_ms()
             item_id = ids.conversion_id(now)
             item: dict[str, object] = {
                 "type": protocol.CONVERSION,
                 "id": item_id,
-                "conversion_type": conversion_type.strip(),
+                "conversion_type": goal,
                 "timestamp": events.when(timestamp, now),
                 "properties": events.with_page(properties, around),
             }
             item |= _who_converted(user_id, visitor_id, event_id, around)
+            key = events.text_id(idempotency_key, "invalid_idempotency_key")
             optional = {
-                "event_id": event_id,
+                "event_id": events.text_id(event_id, "invalid_event_id"),
                 "revenue": events.money(revenue),
-                "currency": currency,
-                "order_id": None if order_id is None else str(order_id),
-                "idempotency_key": idempotency_key,
-                "is_acquisition": is_acquisition or None,
-                "inherit_acquisition": inherit_acquisition or None,
+                "currency": events.text_id(currency, "invalid_currency"),
+                "order_id": events.text_id(order_id, "invalid_order_id"),
+                "idempotency_key": key,
+                "is_acquisition": True if is_acquisition else None,
+                "inherit_acquisition": True if inherit_acquisition else None,
             }
             item |= {k: v for k, v in optional.items() if v is not None}
-            seconds = self.config.conversion_timeout if wait else 0.0
-            answer = self._submit(item, item_id, wait=self._patience(seconds))
+            seconds = self._patience(self.config.conversion_timeout if wait else 0.0)
+            answer = self._submit(item, item_id, wait=seconds)
         except (events.InvalidEventError, serialization.EventTooLargeError) as error:
             return ConversionResult(success=False, error=self._refuse(error))
         return _conversion_result(item_id, answer)
 
     def _patience(self, seconds: float) -> float:
-        """Return 0 inside an event loop, which must not be blocked."""
+        """Return *seconds*, bounded; 0 in an event loop, which must not be blocked."""
+        seconds = min(max(float(seconds), 0.0), _LONGEST_WAIT)
         asyncio = sys.modules.get("asyncio")
         if asyncio is None or self.config.delivery == "sync":
             return seconds
@@ -296,8 +303,25 @@ class Client:
         delivery = self.delivery
         if not self._exit_hook:
             self._exit_hook = True
-            atexit.register(self.close, _EXIT_TIMEOUT)
-        return delivery.submit(ready, wait=wait, express=express is not None)
+            self._close_at_exit()
+        answer = delivery.submit(ready, wait=wait, express=express is not None)
+        if self._leave_by is not None:  # nobody comes after us
+            delivery.flush(self._leave_by - SYSTEM_CLOCK.monotonic())
+        return answer
+
+    def _close_at_exit(self) -> None:
+        atexit.register(self._leave)
+        loaded = sys.modules.get("multiprocessing")
+        if loaded is not None and loaded.parent_process() is not None:
+            # A child of multiprocessing ends without atexit, but not without these.
+            from multiprocessing.util import Finalize
+
+            Finalize(None, self._leave, exitpriority=0)
+
+    def _leave(self) -> None:
+        """Close for good: what the host's own exit handlers track is sent at once."""
+        self._leave_by = SYSTEM_CLOCK.monotonic() + _EXIT_TIMEOUT
+        self.close(_EXIT_TIMEOUT)
 
     def _refuse(self, error: Exception) -> str:
         reason = (
@@ -313,7 +337,7 @@ class Client:
     @guard.guarded(_false)
     def flush(self, timeout: float = 5.0) -> bool:
         """Send what is queued; return whether all of it was settled in time."""
-        return self.delivery.flush(timeout)
+        return self.delivery.flush(min(timeout, _LONGEST_WAIT))
 
     @guard.guarded(_false)
     def close(self, timeout: float = 2.0) -> bool:
@@ -322,12 +346,14 @@ class Client:
             return True
         if self._exit_hook:
             self._exit_hook = False
-            atexit.unregister(self.close)
-        return self._delivery.close(timeout)
+            atexit.unregister(self._leave)
+        return self._delivery.close(min(timeout, _LONGEST_WAIT))
 
     def stats(self) -> Stats:
         """Return what became of every event since the client was made or closed."""
-        return self._delivery.stats()
+        # Not of the parent of a fork, whose locks may be held for ever.
+        own = self.delivery if self._delivery.foreign else self._delivery
+        return own.stats()
 
 
 def _who_converted(

@@ -42,7 +42,8 @@ def iso(ms: int) -> str:
     """Return *ms* (UTC milliseconds) as ISO 8601, ``2026-11-20T10:30:00.250Z``."""
     seconds, rest = divmod(ms, 1000)
     moment = _EPOCH + timedelta(seconds=seconds)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+    # Not strftime: its %Y has no leading zeros on some systems.
+    return f"{moment.replace(tzinfo=None).isoformat()}.{rest:03d}Z"
 
 
 def to_ms(moment: datetime) -> int:

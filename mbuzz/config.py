@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal, cast, get_args
 from urllib.parse import urlsplit
 
@@ -15,8 +17,17 @@ from mbuzz.errors import ConfigurationError
 DeliveryMode = Literal["background", "sync"]
 PiiMode = Literal["standard", "off"]
 
+_LONGEST = 1e9  # seconds; the system's own waits take little more
+_DOMAIN = re.compile(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+
 _WORDS = {"1": True, "true": True, "yes": True, "on": True}
 _WORDS |= {"0": False, "false": False, "no": False, "off": False}
+
+
+def _network_allowed() -> bool:
+    """Return what the pytest plugin says; `network=True` does not ask."""
+    text = os.environ.get("MBUZZ_NETWORK")
+    return not text or cast("bool", _parse("MBUZZ_NETWORK", text, "bool"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +38,12 @@ class Config:
         ConfigurationError: If an option cannot work; the text says what to do.
     """
 
-    api_key: str = ""
+    api_key: str = field(default="", repr=False)
     api_url: str = protocol.DEFAULT_API_URL
     enabled: bool = True
     debug: bool = False
-    network: bool = True  # the pytest plugin turns it off through MBUZZ_NETWORK
+    # the pytest plugin turns it off through MBUZZ_NETWORK
+    network: bool = field(default_factory=_network_allowed)
     # delivery
     delivery: DeliveryMode = "background"
     batch_size: int = 100
@@ -53,8 +65,12 @@ class Config:
     handshake_wait: float = 0.05
 
     def __post_init__(self) -> None:
+        for name in ("enabled", "debug", "network", "handshake"):
+            _check_flag(name, getattr(self, name))
+        if self.cookie_secure != "auto":
+            _check_flag("cookie_secure", self.cookie_secure, also=" or 'auto'")
         if self.enabled:
-            _check_key(self.api_key)
+            object.__setattr__(self, "api_key", _check_key(self.api_key))
         object.__setattr__(self, "api_url", _check_url(self.api_url))
         for name in ("delivery", "pii"):
             _check_choice(name, getattr(self, name))
@@ -70,6 +86,8 @@ class Config:
                 f"got {self.batch_size}"
             )
         object.__setattr__(self, "skip_paths", _check_paths(self.skip_paths))
+        object.__setattr__(self, "ca_bundle", _check_ca_bundle(self.ca_bundle))
+        _check_domain(self.cookie_domain)
 
     @classmethod
     def load(
@@ -121,34 +139,46 @@ def _parse(variable: str, text: str, annotation: str) -> object:
     return text
 
 
-def _check_key(key: object) -> None:
-    if not key:
+def _check_key(key: object) -> str:
+    if key is None or key == "":
         raise ConfigurationError(
             "api_key is missing; pass configure(api_key=...) or set MBUZZ_API_KEY "
             "(`mbuzz keys create` makes one)"
         )
-    if not isinstance(key, str) or not protocol.API_KEY.fullmatch(key.strip()):
-        raise ConfigurationError(
-            "api_key must be sk_test_ or sk_live_ and at least 32 letters or digits, "
-            f"got {shorten_secret(key)}; copy the whole key, it is shown once by "
-            "`mbuzz keys create`"
-        )
+    if isinstance(key, str) and protocol.API_KEY.fullmatch(key.strip()):
+        return key.strip()  # as from a file, with its line's end
+    given = shorten_secret(key) if isinstance(key, str) else f"a {type(key).__name__}"
+    raise ConfigurationError(
+        "api_key must be sk_test_ or sk_live_ and at least 32 letters or digits, "
+        f"got {given}; copy the whole key, it is shown once by `mbuzz keys create`"
+    )
 
 
 def shorten_secret(value: object) -> str:
     """Return enough of a secret to recognize it by, never enough to use it."""
     text = str(value)
-    return f"{text[:4]}... ({len(text)} characters)" if text else "nothing"
+    shown = text[: min(4, len(text) // 4)]
+    return f"{shown}... ({len(text)} characters)" if text else "nothing"
 
 
 def _check_url(url: object) -> str:
-    parts = urlsplit(url.strip()) if isinstance(url, str) else None
-    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+    given = url.strip() if isinstance(url, str) else ""
+    if "@" in given:
+        raise ConfigurationError(
+            "api_url must not hold a user or a password; the api_key is all it takes"
+        )
+    try:
+        parts = urlsplit(given)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        path = parts.path.rstrip("/") or protocol.API_PREFIX
+        good = good and f"{parts.netloc}{path}".isascii() and " " not in given
+    except ValueError:  # brackets or a port that make no sense
+        good = False
+    if not good:
         raise ConfigurationError(
             f"api_url must be an http:// or https:// address, got {url!r}; "
             "a local backend's is http://127.0.0.1:8787"
         )
-    path = parts.path.rstrip("/") or protocol.API_PREFIX
     return f"{parts.scheme}://{parts.netloc}{path}"
 
 
@@ -160,6 +190,29 @@ def _check_paths(paths: object) -> tuple[str, ...]:
     raise ConfigurationError(
         f"skip_paths must be a list of paths that begin with '/', got {paths!r}"
     )
+
+
+def _check_ca_bundle(path: object) -> str | None:
+    if path is None:
+        return None
+    if isinstance(path, str | os.PathLike) and Path(path).is_file():
+        return str(path)
+    raise ConfigurationError(
+        f"ca_bundle must be a file of certificates (PEM), got {path!r}"
+    )
+
+
+def _check_domain(domain: object) -> None:
+    if domain is None or (isinstance(domain, str) and _DOMAIN.fullmatch(domain)):
+        return
+    raise ConfigurationError(
+        f"cookie_domain must be a domain such as 'example.com', got {domain!r}"
+    )
+
+
+def _check_flag(name: str, value: object, also: str = "") -> None:
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{name} must be True or False{also}, got {value!r}")
 
 
 def _check_choice(name: str, value: object) -> None:
@@ -176,3 +229,5 @@ def _check_positive(
     if not good or not (value > 0 or (zero and value == 0)):  # type: ignore[operator]
         least = "0 or more" if zero else "more than 0"
         raise ConfigurationError(f"{name} must be {least}, got {value!r}")
+    if kind is not int and value > _LONGEST:  # type: ignore[operator]
+        raise ConfigurationError(f"{name} must be at most 1e9 seconds, got {value!r}")

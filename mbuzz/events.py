@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 
-from mbuzz import protocol
+from mbuzz import guard, protocol
 from mbuzz.clock import iso, to_ms
 from mbuzz.context import RequestContext
 
 _MS_FROM = 10**11  # a larger number of seconds would be past the year 5000
+_ITEM_ID = re.compile(rf"[\x21-\x7e]{{1,{protocol.MAX_EVENT_ID}}}")
 _MOST_MONEY = 10**12
+_SANE_EXPONENTS = range(-40, 13)  # others would be written as thousands of zeros
 _SANE_MS = range(-62_135_596_800_000, 253_402_300_800_000)  # years 1 to 9999
 
 
@@ -30,12 +33,21 @@ def text_id(value: object, error: str) -> str | None:
     usable = isinstance(value, str | int) or type(value).__name__ == "UUID"
     if not usable or isinstance(value, bool):
         raise InvalidEventError(error)
-    text = str(value).strip()
+    text = value.strip() if type(value) is str else _text(value, error)
     if not text:
         return None
     if len(text) > protocol.MAX_USER_ID:
         raise InvalidEventError(error)
     return text
+
+
+def _text(value: object, error: str) -> str:
+    """Return what is not plain text as such; a number may be too long for it."""
+
+    def failed(_: Exception) -> str:
+        raise InvalidEventError(error)
+
+    return guard.attempt(lambda: str(value).strip(), failed)
 
 
 def when(timestamp: object, now_ms: int) -> str:
@@ -53,7 +65,7 @@ def when(timestamp: object, now_ms: int) -> str:
         if isinstance(timestamp, datetime):
             return iso(to_ms(timestamp))
         if isinstance(timestamp, str):
-            return iso(to_ms(datetime.fromisoformat(timestamp)))
+            return iso(to_ms(datetime.fromisoformat(timestamp.strip())))
         if isinstance(timestamp, int | float) and not isinstance(timestamp, bool):
             ms = int(timestamp if abs(timestamp) >= _MS_FROM else timestamp * 1000)
             if ms in _SANE_MS:
@@ -77,9 +89,11 @@ def money(revenue: object) -> str | None:
         raise InvalidEventError("invalid_revenue")
     try:
         amount = revenue if isinstance(revenue, Decimal) else Decimal(str(revenue))
-    except InvalidOperation:
+    except (InvalidOperation, ValueError):
         raise InvalidEventError("invalid_revenue") from None
     if not amount.is_finite() or amount < 0 or amount > _MOST_MONEY:
+        raise InvalidEventError("invalid_revenue")
+    if amount.as_tuple().exponent not in _SANE_EXPONENTS:
         raise InvalidEventError("invalid_revenue")
     return format(amount, "f")
 
@@ -98,17 +112,19 @@ def identity(
     who: dict[str, object] = {}
     user = text_id(user_id, "invalid_user_id")
     visitor = text_id(visitor_id, "invalid_visitor_id")
+    if context is not None:
+        known = text_id(context.user_id, "invalid_user_id")
+        own = user is None or known in (None, user)
+        if user is None and visitor is None:
+            user = known
+        if visitor is None and own and context.visitor_id is not None:
+            visitor = text_id(context.visitor_id, "invalid_visitor_id")
+            context.visitor_used = True
+            session = text_id(context.session_id, "invalid_session_id")
+            if session is not None:
+                who["session_id"] = session
     if visitor is not None and not protocol.WIRE_ID.fullmatch(visitor):
         raise InvalidEventError("invalid_visitor_id")
-    if context is not None:
-        own = user is None or context.user_id in (None, user)
-        if visitor is None and own and context.visitor_id is not None:
-            visitor = context.visitor_id
-            context.visitor_used = True
-            if context.session_id is not None:
-                who["session_id"] = context.session_id
-        if user is None and visitor_id is None:
-            user = context.user_id
     if user is None and visitor is None:
         raise InvalidEventError("missing_identity")
     if visitor is not None:
@@ -118,11 +134,51 @@ def identity(
     return who
 
 
+def mapping(given: object, error: str) -> dict[str, object]:
+    """Return a copy of the properties or traits; one that cannot be read is marked.
+
+    Raises:
+        InvalidEventError: With *error*, if they are no mapping.
+    """
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise InvalidEventError(error)
+    return guard.attempt(lambda: dict(given), lambda _: {"unreadable": True})
+
+
+def name(given: object, error: str) -> str:
+    """Return the name of an event or a type of conversion.
+
+    Raises:
+        InvalidEventError: With *error*, if there is none.
+    """
+    if not isinstance(given, str) or not given.strip():
+        raise InvalidEventError(error)
+    return given.strip()[: protocol.MAX_EVENT_TYPE]
+
+
+def item_id(given: object) -> str | None:
+    """Return the caller's own id of an event.
+
+    Raises:
+        InvalidEventError: If it is not what the wire takes.
+    """
+    text = text_id(given, "invalid_event_id")
+    if text is not None and not _ITEM_ID.fullmatch(text):
+        raise InvalidEventError("invalid_event_id")
+    return text
+
+
 def with_page(
     properties: Mapping[str, object] | None, context: RequestContext | None
 ) -> dict[str, object]:
-    """Return a copy of *properties* with the request's page where none was given."""
-    merged = dict(properties) if properties else {}
+    """Return a copy of *properties* with the request's page where none was given.
+
+    Raises:
+        InvalidEventError: If they are no mapping.
+    """
+    merged = mapping(properties, "invalid_properties")
     if context is not None and context.url is not None and "url" not in merged:
         merged["url"] = context.url
         if context.referrer is not None:
@@ -135,10 +191,14 @@ def with_page(
 def correlation(
     context: RequestContext | None, **given: str | None
 ) -> dict[str, str] | None:
-    """Return the ids that tie events together, given or the request's; None if none."""
-    found = {}
-    for name, value in given.items():
-        chosen = value if value is not None else getattr(context, name, None)
+    """Return the ids that tie events together, given or the request's; None if none.
+
+    Raises:
+        InvalidEventError: If one is no text.
+    """
+    found: dict[str, str] = {}
+    for key, value in given.items():
+        chosen = value if value is not None else getattr(context, key, None)
         if chosen is not None:
-            found[name] = str(chosen)[: protocol.MAX_USER_ID]
+            found[key] = _text(chosen, "invalid_correlation")[: protocol.MAX_USER_ID]
     return found or None

@@ -10,6 +10,7 @@ from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from itertools import islice
 from pathlib import PurePath
 from typing import cast
 from uuid import UUID
@@ -24,6 +25,9 @@ _encode = json.JSONEncoder(
 
 _CUT = "...[cut]"
 _INT64 = 2**63
+_LONGEST_NAME = 255
+_URL_BEGINS = ("http://", "https://", "/")
+_MOST_TEXT = 4 * protocol.MAX_EVENT_BYTES  # characters looked at, for one event
 
 
 class EventTooLargeError(ValueError):
@@ -33,12 +37,16 @@ class EventTooLargeError(ValueError):
 def encode(item: Mapping[str, object], *, redact: bool = True) -> bytes:
     """Return *item* as one line of JSON, a snapshot that later changes do not reach.
 
-    `properties` and `traits` may hold anything; the other fields are plain already.
+    `properties` and `traits` may hold anything; the other fields are plain already,
+    but for characters that no text may have.
 
     Raises:
         EventTooLargeError: If it is over the wire's limit for one event.
     """
-    ready = dict(item)
+    ready = {
+        name: storable(value) if type(value) is str else value
+        for name, value in item.items()
+    }
     for name in ("properties", "traits"):
         if name in ready:
             ready[name] = _Cleaner(redact=redact).mapping(
@@ -50,33 +58,45 @@ def encode(item: Mapping[str, object], *, redact: bool = True) -> bytes:
     return body
 
 
+def storable(text: str) -> str:
+    """Return *text* without what databases cannot keep: NUL and lone surrogates."""
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode()
+    return text.replace("\0", "") if "\0" in text else text
+
+
 class _Cleaner:
     """Turns any object graph into plain JSON values; one bad value costs itself only.
 
-    Depth and key counts are bounded, so a graph that contains itself ends too.
+    Depth, key counts and the work for one event are bounded, so a graph that contains
+    itself ends too, and soon.
     """
 
-    __slots__ = ("_redact",)
+    __slots__ = ("_redact", "_room")
 
     def __init__(self, *, redact: bool) -> None:
         self._redact = redact
+        self._room = _MOST_TEXT
 
     def mapping(self, source: Mapping[object, object], depth: int) -> dict[str, object]:
-        if depth > protocol.MAX_DEPTH:
-            return {}
         clean: dict[str, object] = {}
-        for raw_name, value in source.items():
-            if len(clean) == protocol.MAX_PROPERTIES:
+        for raw_name, value in islice(source.items(), protocol.MAX_PROPERTIES):
+            if self._room < 0:  # far over the limit of an event: it will be refused
                 break
-            name = raw_name if type(raw_name) is str else self._name(raw_name)
-            if self._redact and redaction.is_secret_name(name):
-                clean[name] = redaction.REDACTED
-            else:
-                clean[name] = self.value(value, depth + 1)
+            name, secret = self._name(raw_name)
+            clean[name] = redaction.REDACTED if secret else self.value(value, depth + 1)
         return clean
 
-    def _name(self, name: object) -> str:
-        return guard.attempt(lambda: str(name), lambda _: "[unreadable]")[:255]
+    def _name(self, raw: object) -> tuple[str, bool]:
+        """Return a key as text, and whether it names a secret."""
+        if type(raw) is str:
+            name = raw
+        else:
+            name = guard.attempt(lambda: str(raw), lambda _: "[unreadable]")
+        secret = self._redact and _is_secret(name)
+        name = name[:_LONGEST_NAME]
+        self._room -= len(name) + 4  # quotes, colon and comma
+        return storable(name), secret
 
     def value(self, value: object, depth: int) -> object:
         kind = type(value)
@@ -95,16 +115,20 @@ class _Cleaner:
         )
 
     def text(self, text: str) -> str:
-        if len(text) > protocol.MAX_STRING:
-            text = text[: protocol.MAX_STRING - len(_CUT)] + _CUT
+        # Redacted before it is cut: half a secret does not look like one.
+        text = text[: 2 * protocol.MAX_STRING]
+        self._room -= len(text)
         if self._redact:
-            if text.startswith(("http://", "https://")):
+            if text[:8].lower().startswith(_URL_BEGINS):
                 text = redaction.scrub_url(text)
             else:
                 text = redaction.scrub_text(text)
-        if not text.isascii():  # lone surrogates are no characters
-            text = text.encode("utf-8", "replace").decode()
-        return text.replace("\0", "") if "\0" in text else text
+        return storable(self._cut(text))
+
+    def _cut(self, text: str) -> str:
+        if len(text) <= protocol.MAX_STRING:
+            return text
+        return text[: protocol.MAX_STRING - len(_CUT)] + _CUT
 
     def _long(self, number: int) -> str:
         # int-to-str is quadratic and limited by the interpreter; hex is neither
@@ -116,10 +140,10 @@ class _Cleaner:
             return self.text(str.__str__(value))
         if isinstance(value, Enum):
             return self.value(value.value, depth + 1) if depth < 50 else None
-        if isinstance(value, bool | int | float):
+        if isinstance(value, int | float):
             return self.value(_plain_number(value), depth)
         if isinstance(value, Decimal):
-            return str(value) if value.is_finite() else None
+            return self._cut(str(value)) if value.is_finite() else None
         if isinstance(value, datetime):
             return iso(to_ms(value))
         if isinstance(value, date | time):
@@ -148,9 +172,10 @@ class _Cleaner:
 
     def _list(self, values: Iterable[object], depth: int) -> list[object]:
         clean: list[object] = []
-        for value in values:
-            if len(clean) == protocol.MAX_PROPERTIES:
+        for value in islice(values, protocol.MAX_PROPERTIES):
+            if self._room < 0:
                 break
+            self._room -= 2
             clean.append(self.value(value, depth + 1))
         return clean
 
@@ -159,9 +184,9 @@ class _Cleaner:
         if is_dataclass(value) and not isinstance(value, type):
             names = [entry.name for entry in fields(value)]
             return self.mapping({n: getattr(value, n) for n in names}, depth)
-        for dump in ("model_dump", "dict"):  # pydantic 2 and 1
-            method = getattr(value, dump, None)
-            if callable(method) and hasattr(type(value), "__fields__"):
+        for dump, declared in (("model_dump", "model_fields"), ("dict", "__fields__")):
+            method = getattr(value, dump, None)  # pydantic 2 and 1
+            if callable(method) and hasattr(type(value), declared):
                 return self.mapping(method(), depth)
         attributes = getattr(type(value), "__attrs_attrs__", None)
         if attributes is not None:
@@ -173,8 +198,12 @@ class _Cleaner:
         return self.text(str(value))  # a lazy translation, and whatever else there is
 
 
+def _is_secret(name: str) -> bool:
+    if len(name) > _LONGEST_NAME:  # too long to be remembered
+        return redaction.is_secret_name.__wrapped__(name)
+    return redaction.is_secret_name(name)
+
+
 def _plain_number(value: object) -> object:
     """Return a subclass of a number as the number itself."""
-    if isinstance(value, bool):
-        return bool(value)
     return int(value) if isinstance(value, int) else float(cast("float", value))

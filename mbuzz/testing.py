@@ -8,10 +8,10 @@ import json
 import pprint
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from mbuzz import api, protocol
+from mbuzz import api, protocol, serialization
 from mbuzz.client import Client
 from mbuzz.config import Config
 from mbuzz.delivery import worker
@@ -147,7 +147,10 @@ class _Amount:
         self._value = Decimal(str(value))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, str) and Decimal(other) == self._value
+        try:
+            return isinstance(other, str) and Decimal(other) == self._value
+        except InvalidOperation:
+            return False
 
     def __hash__(self) -> int:
         return hash(self._value)
@@ -163,12 +166,20 @@ def _contains(item: Any, wanted: Any) -> bool:
             name in item and _contains(item[name], value)
             for name, value in wanted.items()
         )
-    return bool(wanted == item)
+    return bool(wanted == item) or bool(_encoded(wanted) == item)
+
+
+def _encoded(value: object) -> object:
+    """Return *value* as an event holds it: a Decimal as text, a tuple as a list."""
+    body = serialization.encode({"properties": {"value": value}}, redact=False)
+    return json.loads(body)["properties"]["value"]
 
 
 def _explain(wanted: Captured, items: Iterable[Captured]) -> str:
     """Show what was wanted beside the captured item that comes nearest."""
-    target = pprint.pformat(wanted)
+    target = pprint.pformat(
+        {k: _encoded(v) if isinstance(v, dict) else v for k, v in wanted.items()}
+    )
     name = wanted.get("event_type") or wanted.get("conversion_type") or wanted["type"]
     candidates = [item for item in items if item["type"] == wanted["type"]] or [*items]
     if not candidates:
@@ -205,14 +216,16 @@ def capture() -> Iterator[CapturedEvents]:
 
     outer, worker.intercept = worker.intercept, take
     client = api.current_client()
+    stand_in: Client | None = None
     if client is None or not client.config.enabled:
-        api.swap(Client(Config(api_key=_TEST_KEY, enabled=True)))
+        stand_in = Client(Config(api_key=_TEST_KEY, enabled=True))
+        api.swap(stand_in)
     try:
         yield events
     finally:
         worker.intercept = outer
-        if client is None or not client.config.enabled:
-            api.swap(client)
+        if stand_in is not None and api.current_client() is stand_in:
+            api.swap(client)  # unless the code that was tested configured its own
 
 
 class ManualClock:

@@ -30,7 +30,7 @@ ALLOWED = {
         "mbuzz.redaction",
         "mbuzz.clock",
     },
-    "mbuzz.events": {"mbuzz.protocol", "mbuzz.clock", "mbuzz.context"},
+    "mbuzz.events": {"mbuzz.protocol", "mbuzz.clock", "mbuzz.context", "mbuzz.guard"},
     "mbuzz.delivery": {
         "mbuzz",
         "mbuzz.protocol",
@@ -56,6 +56,7 @@ ALLOWED = {
         "mbuzz.context",
         "mbuzz.delivery",
         "mbuzz.errors",
+        "mbuzz.guard",
         "mbuzz.results",
     },
     "mbuzz.web": {
@@ -82,6 +83,7 @@ ALLOWED = {
         "mbuzz.config",
         "mbuzz.delivery",
         "mbuzz.protocol",
+        "mbuzz.serialization",
     },
     "mbuzz.pytest_plugin": {"mbuzz.testing"},
     "mbuzz.cli": {
@@ -164,7 +166,7 @@ ALLOWED = {
         "mbuzz.server.reporting",
         "mbuzz.server.storage.port",
     },
-    "mbuzz.server.storage": {"mbuzz.guard", "mbuzz.server.model"},
+    "mbuzz.server.storage": {"mbuzz.errors", "mbuzz.guard", "mbuzz.server.model"},
 }
 
 IMPURE = {

@@ -12,9 +12,10 @@ from typing import TextIO
 from mbuzz import __version__
 from mbuzz.clock import SYSTEM_CLOCK
 from mbuzz.config import Config
+from mbuzz.errors import MbuzzError
 
 
-class CliError(Exception):
+class CliError(MbuzzError):
     """A command cannot go on; the text says what is wrong and what to do."""
 
 

@@ -105,15 +105,11 @@ def _row(key: ApiKey) -> list[str]:
 
 
 def _open(database: str) -> Storage:
-    from mbuzz.server.storage.port import StorageError
     from mbuzz.server.storage.sqlite import SqliteStorage
 
     if not Path(database).is_file():
         raise CliError(_no_database(database))
-    try:
-        return SqliteStorage(database)
-    except StorageError as error:
-        raise CliError(str(error)) from None
+    return SqliteStorage(database)
 
 
 def _account(storage: Storage, database: str) -> Account:

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 
 from mbuzz import __version__
 from mbuzz.cli import demo, keys, report, serve, validate
-from mbuzz.cli.console import CliError
-from mbuzz.errors import ConfigurationError
+from mbuzz.errors import ConfigurationError, MbuzzError
 
 _COMMANDS = (demo, serve, keys, validate, report)
 
@@ -33,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         return int(args.run(args))
-    except (CliError, ConfigurationError) as error:
+    except MbuzzError as error:
         print(f"mbuzz {args.command}: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigurationError) else 1
     except KeyboardInterrupt:

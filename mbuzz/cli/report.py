@@ -89,9 +89,9 @@ def render(report: Mapping[str, Any]) -> str:
     total = [f"{totals['conversions']:,}.00", grouped(totals["revenue"])]
     rows.append(["Total", f"{totals['visits']:,}", *(total * len(models))])
     period = report["period"]
+    days = f"{period['from']} to {period['to']} ({period['timezone']})"
     lines = [
-        f"What the channels earned, {period['from']} to {period['to']} "
-        f"({period['timezone']})",
+        f"What the channels earned, {days}",
         "",
         table(heads, rows, foot=True),
     ]

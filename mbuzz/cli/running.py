@@ -10,22 +10,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from mbuzz.cli.console import CliError
-from mbuzz.server.app import Application, create_app
 from mbuzz.server.http.wsgi_server import WSGIServer
-from mbuzz.server.settings import ServerSettings
-from mbuzz.server.storage.port import StorageError
 
-
-def open_app(settings: ServerSettings) -> Application:
-    """Return the backend.
-
-    Raises:
-        CliError: If its database cannot be used.
-    """
-    try:
-        return create_app(settings)
-    except StorageError as error:
-        raise CliError(str(error)) from None
+_LOOK = 0.2  # seconds
 
 
 def listen(app: Callable[..., Any], host: str, port: int, option: str) -> WSGIServer:
@@ -34,10 +21,10 @@ def listen(app: Callable[..., Any], host: str, port: int, option: str) -> WSGISe
     Raises:
         CliError: If the port cannot be had; *option* is how to choose another.
     """
+    if not 0 <= port <= 65_535:
+        raise CliError(f"a port is from 0 to 65535, got {port}")
     try:
         return WSGIServer(app, host, port)
-    except OverflowError:
-        raise CliError(f"a port is from 0 to 65535, got {port}") from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             why = f"port {port} on {host} is in use"
@@ -46,6 +33,16 @@ def listen(app: Callable[..., Any], host: str, port: int, option: str) -> WSGISe
         else:
             why = f"cannot listen on {host} port {port} ({error.strerror or error})"
         raise CliError(f"{why}; choose another with {option}") from None
+
+
+def wait_for(stopped: threading.Event) -> None:
+    """Return once *stopped* is set.
+
+    The system may hand a signal to any thread, and Python runs its handler on this
+    one, but does not wake it for that: so it looks by itself now and then.
+    """
+    while not stopped.wait(_LOOK):
+        pass
 
 
 @contextmanager

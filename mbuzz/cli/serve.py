@@ -45,9 +45,10 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(args: argparse.Namespace) -> int:
     """Serve until Ctrl-C or SIGTERM."""
-    from mbuzz.cli.running import listen, open_app, until_stopped
+    from mbuzz.cli.running import listen, until_stopped, wait_for
     from mbuzz.clock import SYSTEM_CLOCK
     from mbuzz.server import bootstrap, money
+    from mbuzz.server.app import create_app
     from mbuzz.server.settings import ServerSettings
 
     try:
@@ -55,8 +56,10 @@ def run(args: argparse.Namespace) -> int:
     except ValueError as error:
         raise CliError(f"{error}, got {args.currency!r}") from None
     _check_timezone(args.timezone)
-    settings = ServerSettings.from_environment({"MBUZZ_SERVER_DATABASE": args.database})
-    app = open_app(settings)
+    settings = ServerSettings.from_environment(
+        {**os.environ, "MBUZZ_SERVER_DATABASE": args.database}
+    )
+    app = create_app(settings)
     try:
         server = listen(app, args.host, args.port, "--port")
         with server, until_stopped() as stopped:
@@ -69,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
             )
             server.start()
             _announce(server.url, args.database, first)
-            stopped.wait()
+            wait_for(stopped)
             print("stopping: finishing what is being written", flush=True)
     finally:
         app.close()

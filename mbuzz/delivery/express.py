@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from mbuzz import guard
 from mbuzz.delivery.queue import Item
+from mbuzz.delivery.transport import Transport
 
 _THREADS = 2
 _BACKLOG = 16
@@ -15,10 +16,18 @@ _IDLE_FOR = 30.0  # seconds before a thread without work ends
 
 
 class ExpressLane:
-    """A few threads that run *work* on items, bounded in number and backlog."""
+    """A few threads that run *work* on items, bounded in number and backlog.
 
-    def __init__(self, work: Callable[[Item], None]) -> None:
+    Each has a connection of its own, made by *connect* when it is first asked for.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Item, Callable[[], Transport]], None],
+        connect: Callable[[], Transport],
+    ) -> None:
         self._work = work
+        self._connect = connect
         self._items: deque[Item] = deque()
         self._changed = threading.Condition()
         self._threads = 0
@@ -30,18 +39,21 @@ class ExpressLane:
         with self._changed:
             if self._closed or len(self._items) >= _BACKLOG:
                 return False
-            if not self._idle and self._threads < _THREADS:
-                thread = threading.Thread(
-                    target=self._run, name="mbuzz-express", daemon=True
-                )
-                try:
-                    thread.start()
-                except RuntimeError:  # no threads here: shutdown, or uWSGI without them
-                    return bool(self._threads)
-                self._threads += 1
+            if self._idle <= len(self._items) and self._threads < _THREADS:
+                self._start_thread()
+            if not self._threads:
+                return False
             self._items.append(item)
             self._changed.notify()
             return True
+
+    def _start_thread(self) -> None:
+        thread = threading.Thread(target=self._run, name="mbuzz-express", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # no threads here: shutdown, or uWSGI without them
+            return
+        self._threads += 1
 
     def close(self) -> list[Item]:
         """Stop the threads and return what they did not begin."""
@@ -53,14 +65,27 @@ class ExpressLane:
             return left
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._idle += 1
-                self._changed.wait_for(lambda: self._items or self._closed, _IDLE_FOR)
-                self._idle -= 1
-                if not self._items:
-                    self._threads -= 1
-                    return
-                item = self._items.popleft()
+        own: list[Transport] = []
+
+        def transport() -> Transport:
+            if not own:
+                own.append(self._connect())
+            return own[0]
+
+        while (item := self._next()) is not None:
             with guard.swallowing("express delivery"):
-                self._work(item)
+                self._work(item, transport)
+        with guard.swallowing("express delivery"):
+            for connection in own:
+                connection.close()
+
+    def _next(self) -> Item | None:
+        """Wait for work; None if this thread is to end."""
+        with self._changed:
+            self._idle += 1
+            self._changed.wait_for(lambda: self._items or self._closed, _IDLE_FOR)
+            self._idle -= 1
+            if self._items:
+                return self._items.popleft()
+            self._threads -= 1
+            return None

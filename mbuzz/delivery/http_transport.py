@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from http.client import (
+    HTTPConnection,
+    HTTPException,
+    HTTPResponse,
+    HTTPSConnection,
+    IncompleteRead,
+)
 from urllib.parse import urlsplit
 
 from mbuzz.clock import Clock
+from mbuzz.delivery.timed_socket import TimedSocket
 from mbuzz.delivery.transport import Response, TransportError
 
 _LARGEST_ANSWER = 4_194_304  # bytes; an answer to 500 events has about 100 KiB
@@ -33,6 +40,7 @@ class HttpTransport:
         self._connect_timeout = connect_timeout
         self._ca_bundle = ca_bundle
         self._connection: HTTPConnection | None = None
+        self._socket: TimedSocket | None = None
 
     def post(
         self, path: str, body: bytes, headers: Mapping[str, str], timeout: float
@@ -79,14 +87,13 @@ class HttpTransport:
         headers: Mapping[str, str],
         deadline: float,
     ) -> Response:
-        connection = self._connection
-        if connection is None:
-            connection = self._connect(deadline)
-        self._limit(connection, deadline)
+        connection, timed = self._connection, self._socket
+        if connection is None or timed is None:
+            connection, timed = self._connect(deadline)
+        timed.deadline = deadline
         connection.request(method, self._base + path, body, dict(headers))
-        self._limit(connection, deadline)
-        answer = connection.getresponse()
-        data = self._read(connection, answer, deadline)
+        with connection.getresponse() as answer:
+            data = _read(answer)
         found: dict[str, tuple[str, ...]] = {}
         for name, value in answer.getheaders():
             key = name.lower()
@@ -95,8 +102,11 @@ class HttpTransport:
             self.close()
         return Response(status=answer.status, headers=found, body=data)
 
-    def _connect(self, deadline: float) -> HTTPConnection:
-        timeout = min(self._connect_timeout, self._left(deadline))
+    def _connect(self, deadline: float) -> tuple[HTTPConnection, TimedSocket]:
+        left = deadline - self._clock.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        timeout = min(self._connect_timeout, left)
         connection: HTTPConnection
         if self._secure:
             tls = ssl.create_default_context(cafile=self._ca_bundle)
@@ -105,40 +115,32 @@ class HttpTransport:
             )
         else:
             connection = HTTPConnection(self._host, self._port, timeout=timeout)
-        connection.connect()
+        try:
+            connection.connect()
+        except OSError:
+            connection.close()
+            raise
+        connection.auto_open = 0  # never another one behind the deadline's back
+        self._socket = connection.sock = TimedSocket(connection.sock, self._clock)
         self._connection = connection
-        return connection
-
-    def _read(
-        self, connection: HTTPConnection, answer: HTTPResponse, deadline: float
-    ) -> bytes:
-        """Read the body under the deadline, also when it comes a byte at a time."""
-        chunks = []
-        left = _LARGEST_ANSWER
-        while True:
-            self._limit(connection, deadline)
-            chunk = answer.read1(65_536)
-            if not chunk:
-                answer.close()  # or the connection would not take another request
-                return b"".join(chunks)
-            left -= len(chunk)
-            if left < 0:
-                raise ValueError("the answer is too large")
-            chunks.append(chunk)
-
-    def _limit(self, connection: HTTPConnection, deadline: float) -> None:
-        left = self._left(deadline)
-        if connection.sock is not None:
-            connection.sock.settimeout(left)
-
-    def _left(self, deadline: float) -> float:
-        left = deadline - self._clock.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        return left
+        return connection, self._socket
 
     def close(self) -> None:
         """Let the connection go."""
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._socket = self._connection, None, None
         if connection is not None:
             connection.close()
+
+
+def _read(answer: HTTPResponse) -> bytes:
+    """Return the body, all of it or an error."""
+    chunks: list[bytes] = []
+    left = _LARGEST_ANSWER
+    while chunk := answer.read1(65_536):
+        left -= len(chunk)
+        if left < 0:
+            raise ValueError("the answer is too large")
+        chunks.append(chunk)
+    if answer.length:
+        raise IncompleteRead(b"", answer.length)
+    return b"".join(chunks)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 
@@ -32,7 +33,8 @@ class Item:
     def settle(self, answer: Answer) -> None:
         """Tell whoever waits, if anybody does; the first answer counts."""
         if self.reply is not None and not self.reply.done():
-            self.reply.set_result(answer)
+            with suppress(InvalidStateError):  # given up at this very moment
+                self.reply.set_result(answer)
 
 
 class Outbox:
@@ -84,20 +86,29 @@ class Outbox:
         self.waiting_bytes += len(item.body)
 
     def _make_room(self, item: Item) -> list[Item] | None:
-        evicted: list[Item] = []
-        while not self._fits(item):
+        """Remove plain events until *item* fits; none of them if it cannot."""
+        victims: list[Item] = []
+        freed = 0
+        if not self._fits(item):
             if item.kind == "track" or not self._plain_waiting:
                 return None
-            victim = next(it for it in self._waiting if it.kind == "track")
+            for waiting in self._waiting:
+                if waiting.kind == "track":
+                    victims.append(waiting)
+                    freed += len(waiting.body)
+                    if self._fits(item, without=len(victims), freed=freed):
+                        break
+            else:
+                return None
+        for victim in victims:
             self._waiting.remove(victim)
-            self._plain_waiting -= 1
-            self.waiting_bytes -= len(victim.body)
-            evicted.append(victim)
-        return evicted
+        self._plain_waiting -= len(victims)
+        self.waiting_bytes -= freed
+        return victims
 
-    def _fits(self, item: Item) -> bool:
-        size = self.waiting_bytes + self._in_flight_bytes + len(item.body)
-        count = len(self._waiting) + self.in_flight + 1
+    def _fits(self, item: Item, *, without: int = 0, freed: int = 0) -> bool:
+        size = self.waiting_bytes + self._in_flight_bytes + len(item.body) - freed
+        count = len(self._waiting) + self.in_flight + 1 - without
         return count <= self._max_items and size <= self._max_bytes
 
     def take(self, *, max_items: int, max_bytes: int) -> list[Item]:
@@ -106,10 +117,10 @@ class Outbox:
             batch: list[Item] = []
             size = 0
             while self._waiting and len(batch) < max_items:
-                item = self._waiting[0]
+                item = self._waiting.popleft()
                 if batch and size + len(item.body) > max_bytes:
+                    self._waiting.appendleft(item)
                     break
-                self._waiting.popleft()
                 self._plain_waiting -= item.kind == "track"
                 self.waiting_bytes -= len(item.body)
                 size += len(item.body)

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
 
+from mbuzz.clock import to_ms
+
 _BASE = 0.5  # seconds
 _CAP = 60.0
 _LONGEST_RETRY_AFTER = 300.0
@@ -48,15 +50,17 @@ def retry_after(header: str | None, now_ms: int) -> float:
     """
     if not header:
         return 0.0
-    try:
-        seconds = float(int(header))
-    except ValueError:
+    text = header.strip()
+    if text.isascii() and text.isdigit():
+        seconds = float(text[:9])  # a longer one is as long as it gets
+    else:
         try:
-            moment = parsedate_to_datetime(header)
-        except ValueError:
+            seconds = (to_ms(_moment(text)) - now_ms) / 1000
+        except (ValueError, OverflowError):
             return 0.0
-        now = datetime.fromtimestamp(now_ms / 1000, UTC)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        seconds = (moment - now).total_seconds()
     return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER)
+
+
+def _moment(text: str) -> datetime:
+    moment = parsedate_to_datetime(text)
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

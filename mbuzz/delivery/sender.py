@@ -18,6 +18,7 @@ from mbuzz.delivery.transport import Response, Transport, TransportError
 
 _logger = logging.getLogger("mbuzz.delivery")
 _decode = json.JSONDecoder().decode
+_LONGEST_REASON = 200  # characters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +61,16 @@ class Sender:
             self._failed(f"http_{response.status}", len(items))
             wait = retry_after(response.header("retry-after"), self._clock.now_ms())
             return Outcome(verdict=verdict, wait=wait)
-        self._breaker.succeeded()
         if verdict is Verdict.DELIVERED:
+            said = _said(response)
+            if said is None:
+                self._failed("no_json", len(items))
+                return Outcome(verdict=Verdict.RETRY)
+            self._breaker.succeeded()
             self._counters.add("batches")
             _logger.debug("batch delivered (events=%d)", len(items))
-            return Outcome(verdict=verdict, answers=_read(items, response))
+            return Outcome(verdict=verdict, answers=_read(items, said, response))
+        self._breaker.succeeded()
         reason = f"http_{response.status}"
         self._counters.last_error = reason
         refused = Answer(delivered=False, error=reason)
@@ -85,17 +91,28 @@ class Sender:
         _logger.debug("batch failed (events=%d, reason=%s)", count, reason)
 
 
-def _read(items: Sequence[Item], response: Response) -> list[Answer]:
+def _said(response: Response) -> Mapping[str, object] | None:
+    """Return the JSON object of a success; None if something else answered.
+
+    A proxy that asks to log in or the wrong address says 200, too, and keeps nothing.
+    """
+    if not response.body:
+        return {}
+    try:
+        said = _decode(response.body.decode())
+    except (ValueError, RecursionError):
+        return None
+    return said if isinstance(said, dict) else None
+
+
+def _read(
+    items: Sequence[Item], said: Mapping[str, object], response: Response
+) -> list[Answer]:
     """Match the server's words to *items*.
 
     Rejections carry the index; the accepted ones follow in order. An edge proxy that
     answers 202 without either has taken everything.
     """
-    try:
-        said = _decode(response.body.decode())
-    except ValueError:
-        said = {}
-    said = said if isinstance(said, dict) else {}
     rejected = {
         entry.get("index"): entry
         for entry in _dicts(said.get("rejected"))
@@ -106,15 +123,19 @@ def _read(items: Sequence[Item], response: Response) -> list[Answer]:
     answers = []
     for index in range(len(items)):
         if index in rejected:
-            reason = rejected[index].get("errors") or ["rejected"]
-            text = str(reason[0]) if isinstance(reason, list) else str(reason)
-            answers.append(
-                Answer(delivered=False, error=text, body=dict(rejected[index]))
-            )
+            entry = rejected[index]
+            answers.append(Answer(delivered=False, error=_reason(entry), body=entry))
         else:
             body = dict(next(accepted, {}))
             answers.append(Answer(delivered=True, body=body, cookies=cookies))
     return answers
+
+
+def _reason(rejection: Mapping[str, object]) -> str:
+    """Return the first error; as a log and a counter may show it."""
+    errors = rejection.get("errors")
+    first = errors[0] if isinstance(errors, list) and errors else errors
+    return (first if isinstance(first, str) and first else "rejected")[:_LONGEST_REASON]
 
 
 def _dicts(value: object) -> list[dict[str, object]]:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mbuzz import guard
 from mbuzz.clock import Clock
 
 _logger = logging.getLogger("mbuzz.delivery")
@@ -34,7 +35,11 @@ class Stats:
 
 
 class Counters:
-    """The running counts, and the warnings about what was lost."""
+    """The running counts, and the warnings about what was lost.
+
+    Counting may happen under a lock; `report` must not: a handler of the host may
+    wait for a thread that waits for that lock.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -42,8 +47,9 @@ class Counters:
         self._counts: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
-        self._unreported: Counter[str] = Counter()
-        self._warned: dict[str, float] = {}
+        self._unreported: Counter[tuple[str, str]] = Counter()
+        self._warned: dict[tuple[str, str], float] = {}
+        self._silent = True  # nothing is unreported
         self.last_error: str | None = None
 
     def add(self, name: str, count: int = 1) -> None:
@@ -55,31 +61,44 @@ class Counters:
         """Count an event that the server would not have."""
         with self._lock:
             self._counts["rejected"] += 1
-        self._lose("rejected", reason, 1)
+            self._lose("rejected", reason, 1)
 
     def drop(self, reason: str, count: int = 1) -> None:
         """Count accepted events that are given up."""
         with self._lock:
             self._dropped[reason] += count
-        self._lose("dropped", reason, count)
+            self._lose("dropped", reason, count)
 
     def refuse(self, reason: str) -> None:
         """Count a call that was never accepted."""
         with self._lock:
             self._refused[reason] += 1
-        self._lose("refused", reason, 1)
+            self._lose("refused", reason, 1)
 
     def _lose(self, what: str, reason: str, count: int) -> None:
-        """Warn once a minute per reason, with the count since the last warning."""
-        key = f"{what}:{reason}"
+        self._unreported[what, reason] += count
+        self._silent = False
+
+    def report(self, *, everything: bool = False) -> None:
+        """Warn of what was lost, once a minute per reason, with the count since.
+
+        With *everything* nothing is left for a minute that may not come.
+        """
+        if self._silent:
+            return
+        due: list[tuple[str, int, str]] = []
         with self._lock:
-            self._unreported[key] += count
             now = self._clock.monotonic()
-            if now - self._warned.get(key, -_QUIET_FOR) < _QUIET_FOR:
-                return
-            self._warned[key] = now
-            lost = self._unreported.pop(key)
-        _logger.warning("events %s (events=%d, reason=%s)", what, lost, reason)
+            for (what, reason), count in list(self._unreported.items()):
+                warned = self._warned.get((what, reason))
+                if everything or warned is None or now - warned >= _QUIET_FOR:
+                    self._warned[what, reason] = now
+                    del self._unreported[what, reason]
+                    due.append((what, count, reason))
+            self._silent = not self._unreported
+        with guard.swallowing("report"):
+            for what, count, reason in due:
+                _logger.warning("events %s (events=%d, reason=%s)", what, count, reason)
 
     def snapshot(self, *, queued: int, in_flight: int) -> Stats:
         """Return the counts as a value."""

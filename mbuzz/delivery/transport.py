@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class TransportError(Exception):
-    """No usable answer came; `sent` tells whether the request may have arrived."""
+    """No usable answer came; whether the request arrived cannot be known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,7 +42,8 @@ def parse(value: object, currency: str) -> tuple[int, bool]:
     Raises:
         ValueError: If *value* is not a finite decimal number from 0 to 10**12.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    readable = isinstance(value, int | float | str) and not isinstance(value, bool)
+    if not readable:
         raise ValueError('revenue must be a number or decimal text, such as "99.99"')
     try:
         amount = Decimal(str(value).strip())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,14 +22,16 @@ class ServerSettings:
     rate_burst: int = 500
 
     def __post_init__(self) -> None:
+        if not self.database.strip():
+            raise ConfigurationError("database must be the path of an SQLite file")
         if self.database.startswith(("postgres:", "postgresql:")):
             raise ConfigurationError(
                 "PostgreSQL storage is not in this version of mbuzz; "
                 "give the path of an SQLite file as the database"
             )
-        if self.rate_limit <= 0 or self.rate_burst < 1:
+        if not 0 < self.rate_limit < math.inf or self.rate_burst < 1:
             raise ConfigurationError(
-                "rate_limit and rate_burst must be more than 0, "
+                "rate_limit and rate_burst must be numbers over 0, "
                 f"got {self.rate_limit!r} and {self.rate_burst!r}"
             )
 

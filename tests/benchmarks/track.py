@@ -56,7 +56,8 @@ class Floor:
 
     def _run(self) -> None:
         while self._queue or not self._stop:
-            batch = [self._queue.popleft() for _ in range(min(100, len(self._queue)))]
+            size = min(100, len(self._queue))
+            batch = [self._queue.popleft() for _ in range(size)]
             if not batch:
                 time.sleep(0.01)
                 continue
@@ -71,7 +72,7 @@ class Floor:
 
 
 def measure(call: Callable[[], object], calls: int) -> tuple[float, float, float]:
-    """Return the median and the 99th percentile of one call, and CPU per call, in us."""
+    """Return a call's median and 99th percentile, and its CPU, in microseconds."""
     spans = []
     cpu = time.thread_time_ns()
     for _ in range(calls // BURST):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import queue
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from decimal import Decimal
 from http.client import HTTPConnection
 from pathlib import Path
@@ -18,11 +20,12 @@ from mbuzz.cli.demo import shop
 from mbuzz.cli.demo.browser import Browser
 from mbuzz.cli.demo.simulation import Person, Visit, people
 from mbuzz.cli.report import grouped, render
-from mbuzz.cli.running import listen, open_app, until_stopped
+from mbuzz.cli.running import listen, until_stopped, wait_for
 from mbuzz.client import Client
 from mbuzz.clock import SYSTEM_CLOCK
 from mbuzz.config import Config
 from mbuzz.server import bootstrap
+from mbuzz.server.app import create_app
 from mbuzz.server.http.wsgi_server import WSGIServer
 from mbuzz.server.settings import ServerSettings
 
@@ -39,7 +42,7 @@ def perform(args: argparse.Namespace) -> int:
             rate_limit=10_000,  # weeks of traffic come in seconds here
             rate_burst=50_000,
         )
-        app = open_app(settings)
+        app = create_app(settings)
         try:
             with (
                 until_stopped() as stopped,
@@ -87,19 +90,25 @@ def _show(
 def _send(crowd: list[Person], front: WSGIServer, stopped: threading.Event) -> bool:
     """Send everybody through the shop; False if that was interrupted."""
     progress = Progress(f"{len(crowd)} visitors, {_visits(crowd)} visits", len(crowd))
-    local = threading.local()
+    free = queue.SimpleQueue[HTTPConnection]()
 
     def visit(person: Person) -> None:
-        if stopped.is_set():
-            return
-        connection = getattr(local, "connection", None)
-        if connection is None:
-            connection = local.connection = HTTPConnection(front.host, front.port)
-        _live(person, connection, front.url)
+        connection = free.get()
+        try:
+            if not stopped.is_set():
+                _live(person, connection, front.url)
+        finally:
+            free.put(connection)
 
-    with ThreadPoolExecutor(_BROWSERS) as pool:
+    with ExitStack() as connections, ThreadPoolExecutor(_BROWSERS) as pool:
+        for _ in range(_BROWSERS):
+            connection = HTTPConnection(front.host, front.port)
+            free.put(connections.enter_context(closing(connection)))
         for _ in pool.map(visit, crowd):
+            if stopped.is_set():
+                break
             progress.step()
+        pool.shutdown(cancel_futures=True)
     progress.finish()
     return not stopped.is_set()
 
@@ -182,4 +191,4 @@ def _wait(
     print(f"  dashboard  {back.url}/")
     print(f"             log in as {first.email} with {first.password}")
     print("\nCtrl-C ends the demo and removes its data.", flush=True)
-    stopped.wait()
+    wait_for(stopped)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -337,7 +338,10 @@ def _text(item: Mapping[str, object], name: str) -> str | None:
     value = item.get(name)
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
-    return storable(str(value).strip())[: protocol.MAX_USER_ID] or None
+    text = storable(str(value).strip())
+    if len(text) > protocol.MAX_USER_ID:  # cut, two of them could become one
+        text = hashlib.sha256(text.encode()).hexdigest()
+    return text or None
 
 
 def _page(
@@ -418,10 +422,10 @@ def check_size(item: object) -> None:
         InvalidError: If it is too large.
     """
     try:
-        size = len(json.dumps(item, separators=(",", ":")))
-    except RecursionError:  # json.loads came down to this depth from fewer frames
+        text = json.dumps(item, separators=(",", ":"), ensure_ascii=False)
+    except RecursionError:  # from some Pythons' json.loads comes more than dumps takes
         raise InvalidError("the item is nested too deeply") from None
-    if size > protocol.MAX_EVENT_BYTES:
+    if len(text.encode("utf-8", "surrogatepass")) > protocol.MAX_EVENT_BYTES:
         raise InvalidError(f"an event may have {protocol.MAX_EVENT_BYTES} bytes")
 
 

@@ -70,7 +70,7 @@ def channel_report(
     Raises:
         ValueError: If a model is unknown.
     """
-    chosen = list(models) or list(MODELS)
+    chosen = list(dict.fromkeys(models)) or list(MODELS)
     for name in chosen:
         if name not in MODELS:
             known = ", ".join(MODELS)

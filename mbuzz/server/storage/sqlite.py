@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -28,6 +30,7 @@ _PER_COMMIT = 500
 _COMMIT_WITHIN = 30.0  # seconds that a writer waits for its commit
 _IDLE_READERS = 8
 _BUSY_TIMEOUT = 5.0  # seconds for another process, such as `mbuzz keys`, to finish
+_BUSY_PAUSE = 0.05  # seconds
 
 
 class _SqliteConnection:
@@ -96,32 +99,40 @@ class SqliteStorage:
         self._waiting: deque[_Work] = deque()
         self._changed = threading.Condition()
         self._closed = False
+        self._where = path if self._memory else str(Path(path).absolute())
         self._writer = self._open_writer()
+        self._file = _identity(self._where)
         self._thread = threading.Thread(
             target=self._run, name="mbuzz-sqlite", daemon=True
         )
         self._thread.start()
 
     def _open_writer(self) -> sqlite3.Connection:
-        try:
+        give_up = time.monotonic() + _BUSY_TIMEOUT
+        while True:
+            try:
+                return self._prepared_writer()
+            except sqlite3.Error as error:
+                busy = getattr(error, "sqlite_errorcode", 0) & 0xFF
+                if busy != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                    raise StorageError(_cannot_open(self.path, error)) from error
+            # SQLite itself does not wait where several processes open a new file.
+            time.sleep(_BUSY_PAUSE)
+
+    def _prepared_writer(self) -> sqlite3.Connection:
+        with ExitStack() as undo:
             writer = self._connect()
-        except sqlite3.Error as error:
-            raise StorageError(_cannot_open(self.path, error)) from error
-        try:
+            undo.callback(writer.close)
+            _refuse_foreign(writer, self.path)  # before anything is changed in it
             writer.execute("PRAGMA journal_mode = WAL")
             writer.execute("PRAGMA synchronous = FULL")
             migrate(writer, self.path)
-        except sqlite3.Error as error:
-            writer.close()
-            raise StorageError(_cannot_open(self.path, error)) from error
-        except StorageError:
-            writer.close()
-            raise
+            undo.pop_all()
         return writer
 
     def _connect(self) -> sqlite3.Connection:
         raw = sqlite3.connect(
-            self.path,
+            self._where,
             isolation_level=None,
             check_same_thread=False,
             timeout=_BUSY_TIMEOUT,
@@ -150,6 +161,7 @@ class SqliteStorage:
         try:
             return unit.future.result(_COMMIT_WITHIN)  # type: ignore[return-value]
         except TimeoutError:
+            unit.future.cancel()  # what has not begun need not be done twice
             raise StorageBusyError("the database is slow; try again shortly") from None
 
     def _run(self) -> None:
@@ -161,6 +173,7 @@ class SqliteStorage:
                     return
                 count = min(len(self._waiting), _PER_COMMIT)
                 batch = [self._waiting.popleft() for _ in range(count)]
+            batch = [u for u in batch if u.future.set_running_or_notify_cancel()]
             guard.attempt(
                 partial(self._commit, batch, stores), partial(self._fail, batch)
             )
@@ -170,6 +183,7 @@ class SqliteStorage:
 
         Source: group commit, capacity grows with the number of waiting writers.
         """
+        self._check_file()
         self._writer.execute("BEGIN IMMEDIATE")
         for unit in batch:
             self._writer.execute("SAVEPOINT unit")
@@ -191,6 +205,8 @@ class SqliteStorage:
     def _undo(self, unit: _Work, error: Exception) -> None:
         self._writer.execute("ROLLBACK TO unit")
         unit.failed = error
+        if isinstance(error, sqlite3.OperationalError):  # a full disk, say
+            unit.failed = StorageBusyError(f"the database cannot be written: {error}")
 
     def _fail(self, batch: list[_Work], error: Exception) -> None:
         """Answer a whole batch whose transaction could not be committed."""
@@ -214,11 +230,15 @@ class SqliteStorage:
             if self._closed:
                 raise StorageError("the database is closed")
             reader = self._idle_readers.pop() if self._idle_readers else None
-        reader = reader or _Reader(self._connect())
         try:
+            self._check_file()
+            reader = reader or _Reader(self._connect())
             return reader.run(work)
+        except sqlite3.DatabaseError as error:
+            raise StorageError(f"the database cannot be read: {error}") from error
         finally:
-            self._give_back(reader)
+            if reader is not None:
+                self._give_back(reader)
 
     def _give_back(self, reader: _Reader) -> None:
         with self._changed:
@@ -228,14 +248,22 @@ class SqliteStorage:
         if not keep:
             reader.raw.close()
 
+    def _check_file(self) -> None:
+        """Refuse to go on with a file that was deleted or replaced.
+
+        SQLite would, and what it writes there nobody would ever find.
+        """
+        if not self._memory and _identity(self._where) != self._file:
+            raise StorageError(
+                f"the database {self.path} was deleted or replaced while in use; "
+                "put it back, or start again"
+            )
+
     def check(self) -> None:
         """Raise `StorageError` if the database cannot be used now."""
         if not self._thread.is_alive():
             raise StorageError("the database writer has stopped")
-        try:
-            self.read(lambda stores: stores.accounts.accounts())
-        except sqlite3.Error as error:
-            raise StorageError(_cannot_open(self.path, error)) from error
+        self.read(lambda stores: stores.accounts.accounts())
 
     def close(self) -> None:
         """Finish what is queued and let the database go."""
@@ -266,23 +294,47 @@ def migrate(raw: sqlite3.Connection, path: str) -> None:
     Raises:
         StorageError: If the database is of a newer version, or no mbuzz database.
     """
-    (has,) = raw.execute("PRAGMA user_version").fetchone()
-    steps = migrations()
-    newest = steps[-1][0]
+    _refuse_foreign(raw, path)
+    for number, script in migrations():
+        while (has := _version(raw)) < number:
+            try:
+                raw.executescript(
+                    f"BEGIN IMMEDIATE;{script}; PRAGMA user_version = {number}; COMMIT;"
+                )
+            except sqlite3.OperationalError:
+                if raw.in_transaction:
+                    raw.execute("ROLLBACK")
+                if _version(raw) == has:  # else another process was faster
+                    raise
+
+
+def _refuse_foreign(raw: sqlite3.Connection, path: str) -> None:
+    """Refuse a database of another program or of a newer mbuzz."""
+    has, newest = _version(raw), migrations()[-1][0]
+    tables = {name for (name,) in raw.execute("SELECT name FROM sqlite_master")}
+    if "api_keys" not in tables and (tables or has):
+        raise StorageError(
+            f"the file {path} is a database of another program; use another --database"
+        )
     if has > newest:
         raise StorageError(
             f"the database {path} is of schema version {has}, this mbuzz knows up to "
             f"{newest}; upgrade mbuzz, or use another --database"
         )
-    if has == 0 and raw.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
-        raise StorageError(
-            f"the file {path} is a database of another program; use another --database"
-        )
-    for number, script in steps:
-        if number > has:
-            raw.executescript(
-                f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;"
-            )
+
+
+def _version(raw: sqlite3.Connection) -> int:
+    (version,) = raw.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Return what tells a file from another of the same name; None without a file."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _cannot_open(path: str, error: Exception) -> str:

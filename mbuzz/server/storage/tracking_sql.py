@@ -256,25 +256,44 @@ class SqlTrackingStore(SqlConversionStore):
     def current_link(self, tenant: Tenant, visitor: int) -> tuple[int, int] | None:
         row = first(
             self._db.rows(
-                "SELECT identity, linked_from_ms FROM links"
+                "SELECT identity, said_ms FROM links"
                 f" WHERE {_TENANT} AND visitor = :visitor AND linked_until_ms IS NULL",
                 {**_owner(tenant), "visitor": visitor},
             )
         )
         return (row[0], row[1]) if row else None
 
+    def linked_identities(self, tenant: Tenant, visitor: int) -> Sequence[int]:
+        rows = self._db.rows(
+            f"SELECT DISTINCT identity FROM links WHERE {_TENANT}"
+            " AND visitor = :visitor",
+            {**_owner(tenant), "visitor": visitor},
+        )
+        return [row[0] for row in rows]
+
     def add_link(
-        self, tenant: Tenant, visitor: int, identity: int, from_ms: int
+        self, tenant: Tenant, visitor: int, identity: int, from_ms: int, said_ms: int
     ) -> None:
         self._db.run(
-            "INSERT INTO links (account_id, live, visitor, identity, linked_from_ms)"
-            " VALUES (:account_id, :live, :visitor, :identity, :from_ms)",
+            "INSERT INTO links"
+            " (account_id, live, visitor, identity, linked_from_ms, said_ms)"
+            " VALUES (:account_id, :live, :visitor, :identity, :from_ms, :said_ms)"
+            " ON CONFLICT (account_id, live, visitor, linked_from_ms, identity)"
+            " DO UPDATE SET linked_until_ms = NULL, said_ms = excluded.said_ms",
             {
                 **_owner(tenant),
                 "visitor": visitor,
                 "identity": identity,
                 "from_ms": from_ms,
+                "said_ms": said_ms,
             },
+        )
+
+    def confirm_link(self, tenant: Tenant, visitor: int, said_ms: int) -> None:
+        self._db.run(
+            f"UPDATE links SET said_ms = :said_ms WHERE {_TENANT}"
+            " AND visitor = :visitor AND linked_until_ms IS NULL",
+            {**_owner(tenant), "visitor": visitor, "said_ms": said_ms},
         )
 
     def close_link(self, tenant: Tenant, visitor: int, until_ms: int) -> None:
@@ -399,7 +418,7 @@ class SqlTrackingStore(SqlConversionStore):
     def latest_sessions(self, tenant: Tenant, visitor: int) -> Sequence[SessionRow]:
         rows = self._db.rows(
             f"SELECT {_SESSION} FROM sessions WHERE {_TENANT} AND visitor = :visitor"
-            " ORDER BY started_at_ms DESC, id DESC LIMIT 2",
+            " ORDER BY started_at_ms DESC, last_event_at_ms DESC, id DESC LIMIT 2",
             {**_owner(tenant), "visitor": visitor},
         )
         return [_session_row(row) for row in rows]
@@ -412,7 +431,7 @@ class SqlTrackingStore(SqlConversionStore):
                 f"SELECT {_SESSION} FROM sessions WHERE {_TENANT}"
                 " AND visitor = :visitor AND started_at_ms <= :at"
                 " AND last_event_at_ms + :timeout > :at"
-                " ORDER BY started_at_ms DESC, id DESC LIMIT 1",
+                " ORDER BY started_at_ms DESC, last_event_at_ms DESC, id DESC LIMIT 1",
                 {
                     **_owner(tenant),
                     "visitor": visitor,
@@ -494,4 +513,41 @@ class SqlTrackingStore(SqlConversionStore):
         self._db.run(
             f"DELETE FROM sessions WHERE {_TENANT} AND id = :id",
             {**_owner(tenant), "id": row},
+        )
+
+    def knows_later(self, tenant: Tenant, visitor: int, from_ms: int) -> bool:
+        """Tell whether server events or conversions from *from_ms* on are known."""
+        return bool(
+            self._db.rows(
+                f"SELECT 1 FROM events WHERE {_TENANT} AND visitor = :visitor"
+                " AND occurred_at_ms >= :from_ms AND url IS NULL"
+                f" UNION ALL SELECT 1 FROM conversions WHERE {_TENANT}"
+                " AND visitor = :visitor AND converted_at_ms >= :from_ms LIMIT 1",
+                {**_owner(tenant), "visitor": visitor, "from_ms": from_ms},
+            )
+        )
+
+    def attach_server_events(
+        self, tenant: Tenant, visitor: int, from_ms: int, to_ms: int, timeout_ms: int
+    ) -> None:
+        """Put the events without a page of ``[from_ms, to_ms)`` into their sessions.
+
+        The visit that covers an event can be known after the event.
+        """
+        self._db.run(
+            "UPDATE events SET session = (SELECT s.id FROM sessions s"
+            " WHERE s.account_id = :account_id AND s.live = :live"
+            " AND s.visitor = :visitor AND s.started_at_ms <= events.occurred_at_ms"
+            " AND s.last_event_at_ms + :timeout > events.occurred_at_ms"
+            " ORDER BY s.started_at_ms DESC, s.last_event_at_ms DESC, s.id DESC"
+            " LIMIT 1)"
+            f" WHERE {_TENANT} AND visitor = :visitor AND url IS NULL"
+            " AND occurred_at_ms >= :from_ms AND occurred_at_ms < :to_ms",
+            {
+                **_owner(tenant),
+                "visitor": visitor,
+                "from_ms": from_ms,
+                "to_ms": to_ms,
+                "timeout": timeout_ms,
+            },
         )

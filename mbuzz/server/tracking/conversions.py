@@ -74,15 +74,30 @@ def attribute_again(
     """Renew the credits of a person's conversions from *from_ms* on.
 
     Called when sessions changed or ids were linked, in the same transaction, so that
-    a report never sees conversions and sessions that contradict each other.
+    a report never sees conversions and sessions that contradict each other. Everybody
+    the visitor ever was may have to give credit up, or may get it.
     """
+    linked = set() if identity is None else {identity}
+    visitors: set[int] = set()
+    if visitor is not None:
+        linked.update(store.linked_identities(tenant, visitor))
     identities: set[int] = set()
-    visitors = {visitor} if visitor is not None else set()
-    if identity is None and visitor is not None:
-        current = store.current_link(tenant, visitor)
-        identity = current[0] if current else None
-    if identity is not None:
-        identities.update(store.group(tenant, store.root(tenant, identity)))
+    for root in {store.root(tenant, one) for one in linked}:
+        identities.update(store.group(tenant, root))
+    if identities:
         visitors.update(store.linked_visitors(tenant, identities))
+    if visitor is not None:
+        visitors.add(visitor)
     for conversion in store.conversions_of(tenant, identities, visitors, from_ms):
+        attribute(store, tenant, conversion)
+
+
+def attribute_covered(
+    store: TrackingStore, tenant: Tenant, visitor: int, from_ms: int
+) -> None:
+    """Renew the credits of a visitor's own conversions from *from_ms* on.
+
+    A visit that goes on for longer may cover a conversion that was known before.
+    """
+    for conversion in store.conversions_of(tenant, (), (visitor,), from_ms):
         attribute(store, tenant, conversion)

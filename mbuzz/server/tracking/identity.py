@@ -22,39 +22,49 @@ def find_or_create(
 
 def link(
     store: TrackingStore, tenant: Tenant, visitor: int, identity: int, at_ms: int
-) -> bool:
-    """Say that *visitor* is *identity* since *at_ms*; return whether that was new.
+) -> int | None:
+    """Say that *visitor* is *identity* at *at_ms*.
 
     The first link reaches back over everything the visitor did before. A visitor that
-    was somebody else, on a shared computer, stays so for the sessions begun by then.
+    was somebody else, on a shared computer, stays so for the sessions begun by then. A
+    late word does not undo a later one; of two at one time, the one sent last counts.
+
+    Returns:
+        Since when it is so in UTC milliseconds, None if nothing changed.
     """
     current = store.current_link(tenant, visitor)
     if current is None:
-        store.add_link(tenant, visitor, identity, 0)
-        return True
-    linked, since_ms = current
-    if store.root(tenant, linked) == store.root(tenant, identity) or at_ms <= since_ms:
-        return False
+        store.add_link(tenant, visitor, identity, 0, at_ms)
+        return 0
+    linked, said_ms = current
+    if at_ms < said_ms:
+        return None
+    if store.root(tenant, linked) == store.root(tenant, identity):
+        if at_ms > said_ms:
+            store.confirm_link(tenant, visitor, at_ms)
+        return None
     store.close_link(tenant, visitor, at_ms)
-    store.add_link(tenant, visitor, identity, at_ms)
-    return True
+    store.add_link(tenant, visitor, identity, at_ms, at_ms)
+    return at_ms
 
 
 def identify(
     store: TrackingStore, tenant: Tenant, call: IdentifyCall
-) -> tuple[int, int | None, bool]:
-    """Return the identity, the visitor, and whether who is who changed."""
+) -> tuple[int, int | None, int | None]:
+    """Return the identity, the visitor, and since when who is who changed."""
     identity = find_or_create(store, tenant, call.user_id, call.at_ms)
     if call.traits:
         store.merge_traits(tenant, identity, call.traits)
     if call.visitor_id is None:
-        return identity, None, False
+        return identity, None, None
     visitor = store.ensure_visitor(tenant, call.visitor_id, call.at_ms)
     return identity, visitor, link(store, tenant, visitor, identity, call.at_ms)
 
 
-def alias(store: TrackingStore, tenant: Tenant, call: AliasCall) -> int:
-    """Make two ids one person and return the identity.
+def alias(
+    store: TrackingStore, tenant: Tenant, call: AliasCall
+) -> tuple[int, int | None, int | None]:
+    """Make two ids one person; return the same as `identify`.
 
     An id that is not known yet counts as a visitor's and waits for it to appear.
 
@@ -64,23 +74,24 @@ def alias(store: TrackingStore, tenant: Tenant, call: AliasCall) -> int:
     previous = store.identity(tenant, call.previous_id)
     identity = find_or_create(store, tenant, call.user_id, call.at_ms)
     if call.previous_id == call.user_id:
-        return identity
+        return identity, None, None
     if previous is not None:
-        _merge(store, tenant, identity, previous)
-    else:
-        visitor = store.ensure_visitor(tenant, call.previous_id, call.at_ms)
-        link(store, tenant, visitor, identity, call.at_ms)
-    return identity
+        return identity, None, _merge(store, tenant, identity, previous)
+    visitor = store.ensure_visitor(tenant, call.previous_id, call.at_ms)
+    return identity, visitor, link(store, tenant, visitor, identity, call.at_ms)
 
 
-def _merge(store: TrackingStore, tenant: Tenant, one: int, other: int) -> None:
+def _merge(store: TrackingStore, tenant: Tenant, one: int, other: int) -> int | None:
     """Unite two groups under the older root; neither's history is rewritten.
+
+    Returns:
+        0, as all of it belongs together now, or None if it did before.
 
     Source: union-find by age, with the paths kept compressed.
     """
     roots = {store.root(tenant, one), store.root(tenant, other)}
     if len(roots) == 1:
-        return
+        return None
     size = sum(len(store.group(tenant, root)) for root in roots)
     if size > _MOST_IN_GROUP:
         raise RefusedError(f"a person may have at most {_MOST_IN_GROUP} user ids")
@@ -88,3 +99,4 @@ def _merge(store: TrackingStore, tenant: Tenant, one: int, other: int) -> None:
         roots, key=lambda root: (store.identity_created_at(tenant, root), root)
     )
     store.set_root(tenant, younger, older)
+    return 0

@@ -19,10 +19,15 @@ from mbuzz.server.tracking.sources import list_version
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
-    """The session an event is in, and since when touchpoints changed, if any did."""
+    """The session an event is in, and since when touchpoints may be others, if so.
+
+    A session that only became longer may cover what was known to come after it, from
+    `covered_from_ms` on.
+    """
 
     session: SessionRow
-    changed_from_ms: int | None
+    changed_from_ms: int | None = None
+    covered_from_ms: int | None = None
 
 
 def place(
@@ -40,7 +45,7 @@ def place(
     ended_together = len({session.last_event_at_ms for session in latest}) < len(latest)
     if event.occurred_at_ms <= newest or ended_together:
         return _fold_again(store, tenant, visitor, row, event.occurred_at_ms)
-    session = latest[0]
+    session = latest[0]  # of those that began together the one that ended last
     events = store.web_event_rows(tenant, {session.first_event, session.last_event})
     opening = events[session.first_event].event
     if splits(opening, events[session.last_event].event, event):
@@ -55,7 +60,20 @@ def place(
         frozenset({"internal_utm"} if internal else ()),
     )
     store.set_session(tenant, row, session.id)
-    return Placed(session=session, changed_from_ms=None)
+    end_ms = session.last_event_at_ms + TIMEOUT_MS
+    if not store.knows_later(tenant, visitor, end_ms):
+        return Placed(session=session)
+    _attach(store, tenant, visitor, end_ms, event.occurred_at_ms)
+    return Placed(session=session, covered_from_ms=end_ms)
+
+
+def _attach(
+    store: TrackingStore, tenant: Tenant, visitor: int, from_ms: int, last_ms: int
+) -> None:
+    """Give server events their sessions, up to when the last one's time is over."""
+    store.attach_server_events(
+        tenant, visitor, from_ms, last_ms + TIMEOUT_MS, TIMEOUT_MS
+    )
 
 
 def _begin(
@@ -63,9 +81,10 @@ def _begin(
 ) -> Placed:
     session = _insert(store, tenant, visitor, Session(events=(event,)), row, row)
     store.set_session(tenant, row, session)
-    return Placed(
-        session=store.session(tenant, session), changed_from_ms=event.occurred_at_ms
-    )
+    at_ms = event.occurred_at_ms
+    if store.knows_later(tenant, visitor, at_ms):
+        _attach(store, tenant, visitor, at_ms, at_ms)
+    return Placed(session=store.session(tenant, session), changed_from_ms=at_ms)
 
 
 def _insert(
@@ -96,8 +115,6 @@ def _fold_again(
     row_of = {stored.event.event_id: stored for stored in rows}
     folded = fold(stored.event for stored in rows)
     keepers = _keep_ids(folded, row_of, before)
-    changed = [old.started_at_ms for old in before if old.id not in keepers]
-    first_events = {old.id: old.first_event for old in before}
     for old in before:
         if old.id not in keepers:
             store.delete_session(tenant, old.id)
@@ -109,18 +126,14 @@ def _fold_again(
             keeper = _insert(store, tenant, visitor, session, *ends)
         else:
             store.update_session(tenant, keeper, session, *ends, list_version())
-        if first_events.get(keeper) != ends[0]:
-            changed.append(session.first.occurred_at_ms)
         for member in members:
             if member.session != keeper:
                 store.set_session(tenant, member.id, keeper)
             if member.id == row:
                 home = keeper
     assert home is not None, "the fold lost an event"
-    return Placed(
-        session=store.session(tenant, home),
-        changed_from_ms=min(changed) if changed else None,
-    )
+    _attach(store, tenant, visitor, from_ms, to_ms)
+    return Placed(session=store.session(tenant, home), changed_from_ms=at_ms)
 
 
 def _window(

@@ -25,7 +25,11 @@ from mbuzz.server.storage.port import (
 )
 from mbuzz.server.tracking import identity as identities
 from mbuzz.server.tracking.bots import bot_reason
-from mbuzz.server.tracking.conversions import attribute, attribute_again
+from mbuzz.server.tracking.conversions import (
+    attribute,
+    attribute_again,
+    attribute_covered,
+)
 from mbuzz.server.tracking.landing import read_landing
 from mbuzz.server.tracking.placement import place
 from mbuzz.server.tracking.sessions import TIMEOUT_MS
@@ -143,9 +147,23 @@ def _who(
         identity = identities.find_or_create(store, tenant, user_id, at_ms)
     if visitor is None or identity is None:
         return visitor, identity
-    if identities.link(store, tenant, visitor, identity, at_ms):
-        attribute_again(store, tenant, visitor=visitor, identity=identity)
+    since_ms = identities.link(store, tenant, visitor, identity, at_ms)
+    _renew(store, tenant, visitor, identity, since_ms)
     return visitor, identity
+
+
+def _renew(
+    store: TrackingStore,
+    tenant: Tenant,
+    visitor: int | None,
+    identity: int,
+    since_ms: int | None,
+) -> None:
+    """Renew what follows from who is who, if that changed."""
+    if since_ms is not None:
+        attribute_again(
+            store, tenant, visitor=visitor, identity=identity, from_ms=since_ms
+        )
 
 
 def _land(call: TrackCall) -> Landing | None:
@@ -220,6 +238,8 @@ def _into_session(
     placed = place(store, tenant, visitor, row, event)
     if placed.changed_from_ms is not None:
         attribute_again(store, tenant, visitor=visitor, from_ms=placed.changed_from_ms)
+    elif placed.covered_from_ms is not None:
+        attribute_covered(store, tenant, visitor, placed.covered_from_ms)
     return (
         call.session_id or placed.session.client_session_id or placed.session.public_id
     )
@@ -231,9 +251,8 @@ def _into_session(
 def _identify(
     store: TrackingStore, tenant: Tenant, call: IdentifyCall
 ) -> IdentityRecorded:
-    identity, visitor, changed = identities.identify(store, tenant, call)
-    if changed:
-        attribute_again(store, tenant, visitor=visitor, identity=identity)
+    identity, visitor, since_ms = identities.identify(store, tenant, call)
+    _renew(store, tenant, visitor, identity, since_ms)
     return IdentityRecorded(
         identity_id=store.identity_public_id(tenant, identity),
         visitor_linked=visitor is not None,
@@ -241,8 +260,8 @@ def _identify(
 
 
 def _alias(store: TrackingStore, tenant: Tenant, call: AliasCall) -> IdentityRecorded:
-    identity = identities.alias(store, tenant, call)
-    attribute_again(store, tenant, identity=identity)
+    identity, visitor, since_ms = identities.alias(store, tenant, call)
+    _renew(store, tenant, visitor, identity, since_ms)
     return IdentityRecorded(
         identity_id=store.identity_public_id(tenant, identity), visitor_linked=True
     )
@@ -260,17 +279,18 @@ def _record_conversion(
             conversion=known,
             credits=store.credits(tenant, known.id),
             duplicate=True,
-            amount_differs=known.revenue_minor != call.revenue_minor,
+            amount_differs=(known.revenue_minor, known.currency)
+            != (call.revenue_minor, call.currency or currency),
         )
-    visitor, identity = _who(
-        store, tenant, call.visitor_id, call.user_id, call.converted_at_ms
-    )
-    event = None
+    stored = None
     if call.event_id is not None:
         stored = store.event(tenant, call.event_id)
         if stored is None:
             raise identities.RefusedError("event_id is not known here")
-        event = stored.id
+    visitor, identity = _who(
+        store, tenant, call.visitor_id, call.user_id, call.converted_at_ms
+    )
+    if stored is not None:
         visitor = visitor if visitor is not None else stored.visitor
         identity = identity if identity is not None else stored.identity
     row = store.insert_conversion(
@@ -281,7 +301,7 @@ def _record_conversion(
             conversion_type=call.conversion_type,
             visitor=visitor,
             identity=identity,
-            event=event,
+            event=stored.id if stored is not None else None,
             revenue_minor=call.revenue_minor,
             currency=call.currency or currency,
             converted_at_ms=call.converted_at_ms,

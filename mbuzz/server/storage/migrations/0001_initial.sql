@@ -62,14 +62,16 @@ CREATE TABLE identities (
 CREATE INDEX identities_by_root ON identities (account_id, live, root_id);
 
 -- Who a visitor was, and when; the first link of a visitor reaches back for ever.
+-- said_ms is when that was said last, which tells a late word from a new one.
 CREATE TABLE links (
     account_id INTEGER NOT NULL,
     live INTEGER NOT NULL,
     visitor INTEGER NOT NULL REFERENCES visitors (id),
     linked_from_ms INTEGER NOT NULL,
     linked_until_ms INTEGER,
+    said_ms INTEGER NOT NULL,
     identity INTEGER NOT NULL REFERENCES identities (id),
-    PRIMARY KEY (account_id, live, visitor, linked_from_ms)
+    PRIMARY KEY (account_id, live, visitor, linked_from_ms, identity)
 ) WITHOUT ROWID;
 CREATE INDEX links_by_identity ON links (account_id, live, identity);
 

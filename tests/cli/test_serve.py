@@ -1,0 +1,262 @@
+"""`mbuzz serve`: starts, says what it must once, and ends in order."""
+
+import json
+import os
+import re
+import signal
+import socket
+import sqlite3
+import threading
+import urllib.request
+
+import pytest
+
+from mbuzz.cli import running
+from mbuzz.cli.console import CliError
+from mbuzz.server.storage.sqlite import SqliteStorage
+
+PATIENCE = 30.0  # seconds until a test gives up waiting
+POSTGRES = (
+    "PostgreSQL storage is not in this version of mbuzz; "
+    "give the path of an SQLite file as the database"
+)
+
+
+def serve(start, *argv, **env):
+    """Start a backend and return it with its address."""
+    command = start("serve", "--port", 0, *argv, **env)
+    line = command.wait_for("mbuzz backend on ")
+    command.wait_for("Ctrl-C stops it.")
+    return command, re.search(r"http://\S+:\d+", line)[0]
+
+
+def key_of(command):
+    return re.search(r"API key    (sk_test_\w+)", command.out)[1]
+
+
+def ask(url, path, key=None, value=None):
+    body = None if value is None else json.dumps(value).encode()
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    request = urllib.request.Request(f"{url}/api/v1{path}", body, headers)
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        return json.load(answer)
+
+
+def test_first_start_shows_key_and_log_in_and_the_second_does_not(start):
+    first, url = serve(start)
+    assert "Shown once, keep it:" in first.out
+    assert "log-in     owner@localhost  password " in first.out
+    assert f"export MBUZZ_API_URL={url}\n" in first.out
+    key = key_of(first)
+    assert ask(url, "/validate", key)["environment"] == "test"
+    first.send(signal.SIGTERM)
+    assert first.end() == 0
+
+    second, url = serve(start)
+
+    assert "sk_test_" not in second.out
+    assert "password" not in second.out
+    assert ask(url, "/validate", key)["valid"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_ends_it_with_0_and_nothing_is_lost(start, tmp_path, number):
+    command, url = serve(start, "--database", "shop.db")
+    key = key_of(command)
+    taken = []
+    enough = threading.Event()
+
+    def send():
+        while True:
+            name = f"evt_{len(taken)}"
+            item = {"id": name, "event_type": "a", "user_id": "7"}
+            try:
+                ask(url, "/events", key, {"events": [item]})
+            except OSError:
+                return
+            taken.append(name)
+            if len(taken) == 50:
+                enough.set()
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    assert enough.wait(PATIENCE)
+    command.send(number)
+
+    assert command.end() == 0
+    sender.join(PATIENCE)
+    assert command.err == ""
+    assert "stopping: finishing what is being written" in command.out
+    with sqlite3.connect(tmp_path / "shop.db") as database:
+        stored = {name for (name,) in database.execute("SELECT event_id FROM events")}
+    database.close()
+    assert set(taken) <= stored
+
+
+def test_options_of_the_first_start_are_the_accounts(start, tmp_path):
+    command, url = serve(
+        start,
+        *["--currency", "jpy", "--timezone", "Asia/Kathmandu", "--email", "a@b.c"],
+        MBUZZ_SERVER_DATABASE="elsewhere.db",
+    )
+
+    assert "log-in     a@b.c  password " in command.out
+    report = ask(url, "/reports/channels", key_of(command))
+    assert report["currency"] == "JPY"
+    assert report["period"]["timezone"] == "Asia/Kathmandu"
+    assert (tmp_path / "elsewhere.db").exists()
+
+
+def test_limits_of_the_environment_are_kept(start):
+    command, url = serve(start, MBUZZ_SERVER_RATE_BURST="7")
+
+    request = urllib.request.Request(
+        f"{url}/api/v1/validate", headers={"Authorization": f"Bearer {key_of(command)}"}
+    )
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        assert answer.headers["X-RateLimit-Limit"] == "7"
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def test_in_process_until_a_signal(mbuzz, tmp_path):
+    port = free_port()
+    said = []
+
+    def stop_when_ready():
+        url = f"http://127.0.0.1:{port}"
+        for _ in range(3000):
+            try:
+                said.append(ask(url, "/health"))
+                break
+            except OSError:
+                threading.Event().wait(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    stopper = threading.Thread(target=stop_when_ready)
+    stopper.start()
+    exit_code, out, err = mbuzz(
+        "serve", "--port", port, "--database", tmp_path / "mbuzz.db"
+    )
+    stopper.join()
+
+    assert (exit_code, err) == (0, "")
+    assert said[0]["status"] == "ok"
+    assert f"dashboard  http://127.0.0.1:{port}/" in out
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize(
+    ("argv", "exit_code", "sentence"),
+    [
+        (
+            ["--currency", "euro"],
+            1,
+            "currency must be a code of three letters, such as USD, got 'euro'",
+        ),
+        (
+            ["--timezone", "Mars/Olympus"],
+            1,
+            "--timezone must be a name such as Europe/Berlin, got 'Mars/Olympus'",
+        ),
+        (
+            ["--timezone", "../../etc/passwd"],
+            1,
+            "--timezone must be a name such as Europe/Berlin, got '../../etc/passwd'",
+        ),
+        (
+            ["--timezone", ""],
+            1,
+            "--timezone must be a name such as Europe/Berlin, got ''",
+        ),
+        (
+            ["--database", "postgresql://db/mbuzz"],
+            2,
+            POSTGRES,
+        ),
+        (["--port", 70_000], 1, "a port is from 0 to 65535, got 70000"),
+        (["--port", -1], 1, "a port is from 0 to 65535, got -1"),
+    ],
+)
+def test_bad_option_is_one_sentence(mbuzz, tmp_path, argv, exit_code, sentence):
+    found = mbuzz("serve", "--database", tmp_path / "mbuzz.db", *argv)
+
+    assert found == (exit_code, "", f"mbuzz serve: {sentence}\n")
+
+
+@pytest.mark.parametrize("value", ["lots", "0", "nan", "inf"])
+def test_bad_limit_of_the_environment_is_one_sentence(
+    mbuzz, monkeypatch, tmp_path, value
+):
+    monkeypatch.setenv("MBUZZ_SERVER_RATE_LIMIT", value)
+
+    exit_code, out, err = mbuzz("serve", "--database", tmp_path / "mbuzz.db")
+
+    assert (exit_code, out) == (2, "")
+    assert re.fullmatch(r"mbuzz serve: .*(RATE_LIMIT|rate_limit).*\n", err)
+
+
+def test_port_in_use_is_one_sentence(mbuzz, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+
+        found = mbuzz("serve", "--port", port, "--database", tmp_path / "mbuzz.db")
+
+    why = f"port {port} on 127.0.0.1 is in use; choose another with --port"
+    assert found == (1, "", f"mbuzz serve: {why}\n")
+
+
+def test_host_that_is_not_here_is_one_sentence(mbuzz, tmp_path):
+    exit_code, _, err = mbuzz(
+        "serve", "--host", "192.0.2.1", "--port", 0, "--database", tmp_path / "x.db"
+    )
+
+    assert exit_code == 1
+    assert err.startswith("mbuzz serve: cannot listen on 192.0.2.1 port 0 (")
+    assert err.count("\n") == 1
+
+
+def test_port_of_the_system_is_one_sentence(monkeypatch):
+    def refuse(*args):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(running, "WSGIServer", refuse)
+
+    with pytest.raises(
+        CliError, match=r"port 80 on 0\.0\.0\.0 is reserved for the system"
+    ):
+        running.listen(lambda *_: [], "0.0.0.0", 80, "--port")
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("missing/mbuzz.db", "the folder .*missing does not exist"),
+        ("", "unable to open database file"),
+    ],
+)
+def test_database_that_cannot_be_opened_is_one_sentence(mbuzz, tmp_path, name, why):
+    exit_code, out, err = mbuzz("serve", "--database", f"{tmp_path}/{name}")
+
+    assert (exit_code, out) == (1, "")
+    assert re.fullmatch(
+        f"mbuzz serve: cannot use the database .*: {why}; choose a file in .*\n", err
+    )
+
+
+def test_newer_database_is_one_sentence(mbuzz, tmp_path):
+    path = tmp_path / "mbuzz.db"
+    SqliteStorage(str(path)).close()
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+
+    exit_code, _, err = mbuzz("serve", "--database", path)
+
+    assert exit_code == 1
+    assert err.startswith(f"mbuzz serve: the database {path} is of schema version 99")
+    assert err.endswith("upgrade mbuzz, or use another --database\n")

@@ -1,0 +1,163 @@
+"""The real pipeline on a database in memory, called without HTTP."""
+
+from itertools import count
+
+import pytest
+
+from mbuzz.server.model import (
+    AliasCall,
+    ConversionCall,
+    IdentifyCall,
+    Tenant,
+    TrackCall,
+)
+from mbuzz.server.storage.sqlite import SqliteStorage
+from mbuzz.server.tracking.processor import process
+
+SITE = "https://www.acme.example/"
+TAGS = "?utm_source=google&utm_medium=cpc&utm_campaign="
+HITS = {
+    "-": (SITE, None),
+    "G": (SITE + TAGS + "a", None),
+    "G2": (SITE + TAGS + "b", None),
+    "G gclid=1": (SITE + TAGS + "a&gclid=1", None),
+    "G gclid=2": (SITE + TAGS + "a&gclid=2", None),
+    "gclid=1": (SITE + "?gclid=1", None),
+    "google": (SITE, "https://www.google.com/"),
+    "facebook": (SITE, "https://www.facebook.com/"),
+    "psp": (SITE, "https://unknown-psp.example/"),
+    "paypal": (SITE, "https://www.paypal.com/"),
+    "mail": (SITE, "https://mail.google.com/"),
+    "newsletter": (SITE + "?utm_source=news&utm_medium=email", None),
+    "own": (SITE + "x", SITE),
+    "own banner": (SITE + "?utm_source=banner", SITE),
+    "go banner": (SITE + "?utm_source=banner", "https://go.acme.example/"),
+    "server": (None, None),
+}
+START = 1_750_000_000_000  # minute 0 of every test
+
+
+def at(minute):
+    """Return a moment in UTC milliseconds; *minute* may be "29:59.999"."""
+    if isinstance(minute, str):
+        minutes, _, seconds = minute.partition(":")
+        return START + int(minutes) * 60_000 + round(float(seconds) * 1000)
+    return START + round(minute * 60_000)
+
+
+class Shop:
+    """One environment of one account, and what its clients say."""
+
+    def __init__(self, storage, tenant):
+        self.storage = storage
+        self.tenant = tenant
+        self._numbers = count(1)
+
+    def do(self, call):
+        """Carry out one call in a transaction of its own."""
+        return self.write(
+            lambda stores: process(stores.tracking, self.tenant, call, "USD")
+        )
+
+    def write(self, work):
+        return self.storage.write(work)
+
+    def rows(self, sql, **values):
+        """Return rows of a query; `$tenant` stands for the condition."""
+        owner = {"account_id": self.tenant.account_id, "live": int(self.tenant.live)}
+        sql = sql.replace("$tenant", "account_id = :account_id AND live = :live")
+        return self.storage.read(
+            lambda stores: stores.tracking._db.rows(sql, {**owner, **values})
+        )
+
+    def event(self, visitor, minute, name="-", **fields):
+        url, referrer = HITS[name]
+        if visitor is None and not fields.get("user_id"):
+            raise AssertionError("an event needs a person")
+        return TrackCall(
+            **{
+                "event_id": f"evt_{next(self._numbers)}",
+                "event_type": "job_done" if url is None else "page_view",
+                "visitor_id": visitor,
+                "user_id": None,
+                "session_id": None,
+                "occurred_at_ms": at(minute),
+                "received_at_ms": at(minute),
+                "url": url,
+                "referrer": referrer,
+                **fields,
+            }
+        )
+
+    def visit(self, visitor, minute, name="-", **fields):
+        return self.do(self.event(visitor, minute, name, **fields))
+
+    def identify(self, user, visitor=None, minute=0, **traits):
+        return self.do(
+            IdentifyCall(
+                user_id=user, visitor_id=visitor, traits=traits, at_ms=at(minute)
+            )
+        )
+
+    def alias(self, user, previous, minute=0):
+        return self.do(AliasCall(user_id=user, previous_id=previous, at_ms=at(minute)))
+
+    def conversion(self, minute, visitor=None, user=None, revenue=1000, **fields):
+        number = next(self._numbers)
+        return ConversionCall(
+            **{
+                "conversion_id": f"conv_{number:08}",
+                "dedupe_key": None,
+                "conversion_type": "purchase",
+                "visitor_id": visitor,
+                "user_id": user,
+                "event_id": None,
+                "revenue_minor": revenue,
+                "currency": None,
+                "converted_at_ms": at(minute),
+                "received_at_ms": at(minute),
+                **fields,
+            }
+        )
+
+    def convert(self, minute, visitor=None, user=None, revenue=1000, **fields):
+        return self.do(self.conversion(minute, visitor, user, revenue, **fields))
+
+    def journey(self, recorded):
+        """Return the channels that a conversion is credited to now, by "linear"."""
+        return [
+            channel
+            for (channel,) in self.rows(
+                "SELECT channel FROM credits WHERE $tenant AND model = 'linear'"
+                " AND conversion = :id ORDER BY position",
+                id=recorded.conversion.id,
+            )
+        ]
+
+    def sessions(self):
+        """Return the channels of all sessions, the oldest first."""
+        found = self.rows(
+            "SELECT channel FROM sessions WHERE $tenant"
+            " ORDER BY started_at_ms, last_event_at_ms"
+        )
+        return [channel for (channel,) in found]
+
+
+@pytest.fixture(scope="session")
+def memory():
+    """One database for all tests: each has accounts of its own in it."""
+    storage = SqliteStorage(":memory:")
+    yield storage
+    storage.close()
+
+
+@pytest.fixture(scope="session")
+def new_shop(memory):
+    """Return a maker of shops, each of a new account."""
+    accounts = count(1)
+    return lambda: Shop(memory, Tenant(next(accounts), live=True))
+
+
+@pytest.fixture
+def shop(new_shop):
+    return new_shop()
