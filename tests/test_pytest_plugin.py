@@ -83,6 +83,7 @@ def test_nothing_of_mbuzz_is_loaded_before_the_fixture_is_used(suite):
 
 @pytest.mark.parametrize("before", [None, "on"])
 def test_the_environment_is_left_as_it_was_found(pytester, monkeypatch, before):
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     if before is None:
         monkeypatch.delenv("MBUZZ_NETWORK")
     else:

@@ -479,8 +479,14 @@ def as_nobody(path):
         "if os.geteuid() == 0: os.setuid(65534)\n"
         f"SqliteStorage({str(path)!r})"
     )
+    # Not measured: nobody may not write the measurements either.
+    env = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_")}
     run = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=env,
     )
     return run.stderr.strip().splitlines()[-1]
 
