@@ -123,6 +123,7 @@ ALLOWED = {
         "mbuzz.clock",
         "mbuzz.guard",
         "mbuzz.protocol",
+        "mbuzz.server.attribution",
         "mbuzz.server.ingestion",
         "mbuzz.server.model",
         "mbuzz.server.money",

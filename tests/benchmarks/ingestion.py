@@ -20,9 +20,9 @@ from tests.benchmarks.sink import running
 AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0 Safari/537.36"
 
 
-def event(visitor: str) -> dict[str, object]:
+def event(visitor: str, seconds_ago: int) -> dict[str, object]:
     """Return a page view of about 600 bytes."""
-    now = SYSTEM_CLOCK.now_ms()
+    now = SYSTEM_CLOCK.now_ms() - seconds_ago * 1000
     return {
         "type": "track",
         "id": ids.event_id(now),
@@ -55,7 +55,7 @@ def load(
         }
         while time.monotonic() < end:
             visitors = [ids.visitor_id() for _ in range(max(1, size // 4))]
-            events = [event(visitors[i % len(visitors)]) for i in range(size)]
+            events = [event(visitors[i % len(visitors)], size - i) for i in range(size)]
             body = json.dumps({"events": events})
             begin = time.perf_counter()
             connection.request("POST", "/api/v1/events", body, headers)

@@ -30,7 +30,7 @@ def test_empty_database_gets_account_key_and_user(storage, live):
     )
 
     key = storage.read(lambda s: authenticate(s.accounts, f"Bearer {first.api_key}"))
-    user = storage.read(lambda s: s.accounts.user_by_email("a@b.c"))
+    user = storage.read(lambda s: s.accounts.user_by_email("A@b.C"))
     assert key.account == user.account == first.account
     assert (key.account.currency, key.account.timezone) == ("EUR", "Europe/Berlin")
     assert key.live is live

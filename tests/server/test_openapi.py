@@ -17,12 +17,12 @@ from mbuzz import protocol
 from mbuzz.clock import SYSTEM_CLOCK
 from mbuzz.server import model
 from mbuzz.server.app import Application
+from mbuzz.server.attribution.journeys import LOOKBACK_DAYS
 from mbuzz.server.attribution.models import MODELS
 from mbuzz.server.http import answer
 from mbuzz.server.ingestion import keys
 from mbuzz.server.settings import ServerSettings
 from mbuzz.server.storage.port import StorageBusyError
-from mbuzz.server.tracking.conversions import LOOKBACK_DAYS
 
 TEXT = resources.files("mbuzz.server").joinpath("openapi.json").read_text("utf-8")
 DOCUMENT = json.loads(TEXT.replace('"#/', '"urn:mbuzz#/'))  # references find home

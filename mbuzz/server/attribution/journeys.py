@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mbuzz.server.model import Touchpoint
+
+LOOKBACK_DAYS: Final = 90
+LOOKBACK_MS: Final = LOOKBACK_DAYS * 86_400_000
 
 
 def eligible(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mbuzz.server.attribution.journeys import LOOKBACK_DAYS
 from mbuzz.server.attribution.models import MODEL_LABELS
 from mbuzz.server.dashboard import format as shown
 from mbuzz.server.dashboard.html import Html, fill
@@ -160,8 +161,9 @@ def _explanations(report: ChannelReport) -> Html:
     shown_unattributed = any(row.channel == UNATTRIBUTED for row in report.rows)
     return fill(
         """<div class="explained"><ul>{models}</ul>
-<p>A journey is the visits of one person in the 90 days before a conversion.
+<p>A journey is the visits of one person in the {days} days before a conversion.
 {unattributed}</p></div>""",
+        days=LOOKBACK_DAYS,
         models=(
             fill(
                 "<li>{swatch}<b>{label}</b> {text}</li>",

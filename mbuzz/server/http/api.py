@@ -10,6 +10,7 @@ from importlib import resources
 from mbuzz import __version__, guard, protocol
 from mbuzz.clock import Clock, iso
 from mbuzz.server import money
+from mbuzz.server.attribution.journeys import LOOKBACK_DAYS
 from mbuzz.server.http.cookies import visitor_cookies
 from mbuzz.server.http.errors import HttpError
 from mbuzz.server.http.request import Request
@@ -34,7 +35,6 @@ from mbuzz.server.reporting.channels import channel_report
 from mbuzz.server.reporting.export import report_as_csv, report_as_dict
 from mbuzz.server.reporting.period import Period
 from mbuzz.server.storage.port import ApiKey, Storage, StorageError, Stores
-from mbuzz.server.tracking.conversions import LOOKBACK_DAYS
 from mbuzz.server.tracking.processor import (
     ConversionRecorded,
     EventRecorded,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -405,6 +406,8 @@ class _Bounds:
             }
         if isinstance(value, list):
             return [self.value(v, depth + 1) for v in value]
+        if isinstance(value, float) and not math.isfinite(value):
+            return None  # 1e999 is JSON, and what it becomes is not
         return value
 
 

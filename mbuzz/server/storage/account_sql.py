@@ -144,7 +144,7 @@ class SqlAccountStore:
             {
                 "account_id": account.id,
                 "public_id": public_id,
-                "email": email,
+                "email": email.lower(),
                 "password_hash": password_hash,
                 "now": now_ms,
             },
@@ -158,7 +158,7 @@ class SqlAccountStore:
             self._db.rows(
                 f"SELECT u.id, u.email, u.password_hash, {_ACCOUNT} FROM users u"
                 " JOIN accounts a ON a.id = u.account_id WHERE u.email = :email",
-                {"email": email},
+                {"email": email.lower()},
             )
         )
         return _user(row) if row else None

@@ -6,13 +6,10 @@ from collections.abc import Sequence
 
 from mbuzz.server import money
 from mbuzz.server.attribution import models
-from mbuzz.server.attribution.journeys import eligible
+from mbuzz.server.attribution.journeys import LOOKBACK_MS, eligible
 from mbuzz.server.model import Credit, Tenant, Touchpoint
 from mbuzz.server.storage.port import ConversionRow, TrackingStore
 from mbuzz.server.tracking.sessions import TIMEOUT_MS
-
-LOOKBACK_DAYS = 90
-_LOOKBACK_MS = LOOKBACK_DAYS * 86_400_000
 
 
 def attribute(
@@ -22,7 +19,7 @@ def attribute(
     journey = eligible(
         _touchpoints(store, tenant, conversion),
         conversion.converted_at_ms,
-        _LOOKBACK_MS,
+        LOOKBACK_MS,
     )
     decimals = money.exponent(conversion.currency)
     shares = [

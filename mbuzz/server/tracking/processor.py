@@ -12,7 +12,6 @@ from mbuzz.server.model import (
     ConversionCall,
     Credit,
     IdentifyCall,
-    Landing,
     Tenant,
     TrackCall,
     WebEvent,
@@ -114,15 +113,13 @@ def _record_event(
     visitor, identity = _who(
         store, tenant, call.visitor_id, call.user_id, call.occurred_at_ms
     )
-    landing = _land(call)
-    reason = bot_reason(call.user_agent, prefetch=call.prefetch) if call.url else None
-    row = store.insert_event(
-        tenant, _new_event(call, visitor, identity, landing, reason)
-    )
+    page = _page(call)
+    reason = bot_reason(call.user_agent, prefetch=call.prefetch) if page else None
+    row = store.insert_event(tenant, _new_event(call, visitor, identity, page, reason))
     assert row is not None, "one writer: the id was free a moment ago"
     session_id = None
     if visitor is not None and reason is None:
-        session_id = _into_session(store, tenant, call, visitor, row, landing)
+        session_id = _into_session(store, tenant, call, visitor, row, page)
     return EventRecorded(
         event_id=call.event_id,
         event_type=call.event_type,
@@ -166,14 +163,24 @@ def _renew(
         )
 
 
-def _land(call: TrackCall) -> Landing | None:
+def _page(call: TrackCall) -> WebEvent | None:
+    """Return the event as the session fold sees it; None if it has no page."""
     if call.url is None:
         return None
-    return read_landing(
+    landing = read_landing(
         call.url,
         call.referrer,
         properties=call.properties,
         ignore_referrer=call.ignore_referrer,
+    )
+    return WebEvent(
+        event_id=call.event_id,
+        occurred_at_ms=call.occurred_at_ms,
+        url=stored_url(call.url),
+        is_page_view=call.event_type == protocol.PAGE_VIEW,
+        client_session_id=call.session_id,
+        referrer=stored_referrer(call.referrer),
+        landing=landing,
     )
 
 
@@ -181,7 +188,7 @@ def _new_event(
     call: TrackCall,
     visitor: int | None,
     identity: int | None,
-    landing: Landing | None,
+    page: WebEvent | None,
     reason: str | None,
 ) -> NewEvent:
     return NewEvent(
@@ -192,9 +199,9 @@ def _new_event(
         client_session_id=call.session_id,
         occurred_at_ms=call.occurred_at_ms,
         received_at_ms=call.received_at_ms,
-        url=stored_url(call.url) if call.url else None,
-        referrer=stored_referrer(call.referrer) if call.referrer else None,
-        landing=landing,
+        url=page.url if page else None,
+        referrer=page.referrer if page else None,
+        landing=page.landing if page else None,
         bot_reason=reason,
         flags=call.flags,
         properties=_own(call.properties),
@@ -212,13 +219,13 @@ def _into_session(
     call: TrackCall,
     visitor: int,
     row: int,
-    landing: Landing | None,
+    page: WebEvent | None,
 ) -> str | None:
     """Return the session's id as the client knows it.
 
     An event without a page joins the visit it happened in, and never makes one.
     """
-    if call.url is None or landing is None:
+    if page is None:
         session = store.session_covering(
             tenant, visitor, call.occurred_at_ms, TIMEOUT_MS
         )
@@ -226,16 +233,7 @@ def _into_session(
             return None
         store.set_session(tenant, row, session.id)
         return call.session_id or session.client_session_id or session.public_id
-    event = WebEvent(
-        event_id=call.event_id,
-        occurred_at_ms=call.occurred_at_ms,
-        url=stored_url(call.url),
-        is_page_view=call.event_type == protocol.PAGE_VIEW,
-        client_session_id=call.session_id,
-        referrer=stored_referrer(call.referrer) if call.referrer else None,
-        landing=landing,
-    )
-    placed = place(store, tenant, visitor, row, event)
+    placed = place(store, tenant, visitor, row, page)
     if placed.changed_from_ms is not None:
         attribute_again(store, tenant, visitor=visitor, from_ms=placed.changed_from_ms)
     elif placed.covered_from_ms is not None:

@@ -6,11 +6,11 @@ from decimal import Decimal
 import pytest
 
 from mbuzz import ids
+from mbuzz.server.attribution.journeys import LOOKBACK_DAYS
 from mbuzz.server.attribution.models import MODELS
 from mbuzz.server.dashboard import channel_table
 from mbuzz.server.ingestion import keys
 from mbuzz.server.passwords import hash_password
-from mbuzz.server.tracking.conversions import LOOKBACK_DAYS
 from tests.server.dashboard.client import NOW_MS, TODAY, Site, sale, shown, table, view
 
 SEARCH = "?utm_source=google&utm_medium=cpc"

@@ -539,6 +539,12 @@ def test_long_text_is_cut_with_a_warning():
     assert checked.warnings == ["properties: text over 8192 characters was cut"]
 
 
+def test_a_number_too_large_for_json_is_null():
+    checked = check({**TRACK, "properties": {"a": [float("inf"), 1.5]}})
+
+    assert checked.call.properties["a"] == [None, 1.5]
+
+
 def test_size_is_of_the_item_in_utf_8():
     room = protocol.MAX_EVENT_BYTES - len('{"a":""}')
 

@@ -5,9 +5,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mbuzz.server import money
+from mbuzz.server.attribution.journeys import LOOKBACK_DAYS
 from mbuzz.server.attribution.models import MODELS, WHOLE
 from mbuzz.server.model import AliasCall, IdentifyCall
-from mbuzz.server.tracking.conversions import LOOKBACK_DAYS, attribute
+from mbuzz.server.tracking.conversions import attribute
 from mbuzz.server.tracking.processor import Refused, process
 
 DAY = 24 * 60
