@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
@@ -18,9 +16,10 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.processes import KEY, PATIENCE, environment, process, wait_for
+
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
-PATIENCE = 20.0  # seconds until a test gives up waiting
 
 BROWSER = {
     "User-Agent": (
@@ -33,7 +32,6 @@ BROWSER = {
 }
 LANDING = "/?utm_source=google&utm_medium=cpc&utm_campaign=autumn&gclid=Cj0KCQ"
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
-KEY = re.compile(r"sk_test_\w+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,10 +68,8 @@ SERVED = {
 def test_example_passes_its_own_tests(folder):
     installed = any(entry.name == "mbuzz" for entry in entry_points(group="pytest11"))
     plugin = [] if installed else ["-p", "mbuzz.pytest_plugin"]
-    # Starlette's test client takes the older httpx, too, but not without a word.
-    older = ["-W", "default:Using `httpx` with `starlette.testclient` is deprecated"]
 
-    run(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", *plugin, *older)
+    run(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", *plugin)
 
 
 def test_django_example_passes_its_tests_under_manage_py():
@@ -91,19 +87,6 @@ def run(folder: str, *command: str) -> None:
         check=False,
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-
-
-def environment(**more: str) -> dict[str, str]:
-    """Return the environment without anybody's MBUZZ_* variables."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("MBUZZ_")}
-    own = {
-        "PYTHONPATH": str(ROOT),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONUNBUFFERED": "1",
-        "DJANGO_SETTINGS_MODULE": "shop.settings",
-        "PORT": "0",
-    }
-    return {**kept, **own, **more}
 
 
 # -- a visit, end to end --
@@ -274,35 +257,3 @@ def a_shop(example: Example, backend: Backend, folder: Path) -> Iterator[Served]
         shop = Served(log)
         wait_for(lambda: ADDRESS.search(shop.output), "the shop")
         yield shop
-
-
-@contextmanager
-def process(
-    command: tuple[str, ...], folder: Path, env: dict[str, str], log: Path
-) -> Iterator[None]:
-    """Run Python for a while; what it printed is told when the test fails."""
-    with log.open("wb") as out:
-        running = subprocess.Popen(
-            [sys.executable, *command], cwd=folder, env=env, stdout=out, stderr=out
-        )
-    try:
-        yield
-    except BaseException as error:
-        text = log.read_text("utf-8", "replace")
-        error.add_note(f"--- {' '.join(command)} ---\n{KEY.sub('sk_test_...', text)}")
-        raise
-    finally:
-        running.terminate()
-        try:
-            running.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            running.kill()
-            running.wait()
-
-
-def wait_for(condition: Callable[[], object], what: str) -> None:
-    """Return as soon as *condition* holds."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not come in time"
-        time.sleep(0.02)
