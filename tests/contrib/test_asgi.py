@@ -418,12 +418,16 @@ def test_loop_goes_on_while_the_backend_hangs():
 
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         port = silent.getsockname()[1]
-        mbuzz.configure(api_key=KEY, api_url=f"http://127.0.0.1:{port}", network=True)
-        call_asgi(MbuzzMiddleware(page), Case())  # loads what the first one loads
+        mbuzz.configure(
+            api_key=KEY,
+            api_url=f"http://127.0.0.1:{port}",
+            network=True,
+            handshake_wait=1.0,  # blocked for so long, the loop would stand out
+        )
         longest, answers = asyncio.run(visit())
 
     assert {len(answer.cookies) for answer in answers} == {2}
-    assert longest < 0.04
+    assert longest < 0.7
 
 
 def test_bug_of_ours_is_not_the_sites(events, monkeypatch, caplog):

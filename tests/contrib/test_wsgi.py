@@ -409,8 +409,7 @@ def test_site_works_with_a_backend_that_hangs():
             assert len(call_wsgi(app, Case()).cookies) == 2
             took.append(time.perf_counter() - started)
 
-    assert sum(seconds > 0.025 for seconds in took) <= 2  # one wait, and some noise
-    assert sum(took) < 0.5
+    assert sum(took) < 0.6  # if each visitor waited, it would be a second
 
 
 def test_page_views_arrive_in_a_real_backend(backend):
