@@ -360,7 +360,7 @@ def test_flush_waits_as_long_as_the_server_asked(server, make_client):
 def test_a_conversion_does_not_wait_for_a_try_that_comes_too_late(server, make_client):
     server.mode = "429_seconds"
     clock = ManualClock()  # never comes to the next try
-    client = make_client(clock=clock, conversion_timeout=4.0, batch_size=1)
+    client = make_client(clock=clock, conversion_timeout=0.95, batch_size=1)
     track(client, 1)
     server.wait_for(lambda: server.requests)
     client.flush(0.1)
@@ -368,7 +368,7 @@ def test_a_conversion_does_not_wait_for_a_try_that_comes_too_late(server, make_c
     with Stopwatch() as converting:
         result = client.conversion("purchase", user_id="1")
 
-    assert converting.seconds < 3.0
+    assert converting.seconds < 0.85
     assert result.success
     assert result.attribution is None
 
