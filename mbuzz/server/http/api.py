@@ -8,9 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 
 from mbuzz import __version__, guard, protocol
-from mbuzz.clock import Clock, iso
+from mbuzz.clock import Clock
 from mbuzz.server import money
-from mbuzz.server.attribution.journeys import LOOKBACK_DAYS
+from mbuzz.server.http.bodies import (
+    conversion_body,
+    conversion_warnings,
+    echo,
+    identity_body,
+    item_body,
+    rejection,
+)
 from mbuzz.server.http.cookies import visitor_cookies
 from mbuzz.server.http.errors import HttpError
 from mbuzz.server.http.request import Request
@@ -27,17 +34,15 @@ from mbuzz.server.ingestion.validation import (
     check_identify,
     check_item,
     check_size,
-    storable,
     unquote,
 )
-from mbuzz.server.model import Call, Credit
+from mbuzz.server.model import Call
 from mbuzz.server.reporting.channels import channel_report
 from mbuzz.server.reporting.export import report_as_csv, report_as_dict
 from mbuzz.server.reporting.period import Period
 from mbuzz.server.storage.port import ApiKey, Storage, StorageError, Stores
 from mbuzz.server.tracking.processor import (
     ConversionRecorded,
-    EventRecorded,
     IdentityRecorded,
     Recorded,
     Refused,
@@ -152,7 +157,7 @@ class Api:
         """Link a visitor to a user."""
         recorded = self._single(request, key, check_identify)
         assert isinstance(recorded[0], IdentityRecorded)
-        return json_response({"success": True, **_identity_body(recorded[0])})
+        return json_response({"success": True, **identity_body(recorded[0])})
 
     def alias(self, request: Request, key: ApiKey) -> Response:
         """Make two ids one person."""
@@ -163,9 +168,9 @@ class Api:
         """Record a conversion and answer with its credits."""
         recorded, warnings = self._single(request, key, check_conversion)
         assert isinstance(recorded, ConversionRecorded)
-        body = _conversion_body(recorded)
+        body = conversion_body(recorded)
         if warnings or recorded.amount_differs:
-            body["warnings"] = _conversion_warnings(recorded, warnings)
+            body["warnings"] = conversion_warnings(recorded, warnings)
         return json_response(body, 200 if recorded.duplicate else 201)
 
     def _single(
@@ -325,119 +330,18 @@ def _process_batch(
     rejected: list[dict[str, object]] = []
     for index, (item, outcome) in enumerate(zip(items, checked, strict=True)):
         if isinstance(outcome, InvalidError):
-            rejected.append(_rejection(index, item, outcome.errors))
+            rejected.append(rejection(index, item, outcome.errors))
             continue
         recorded = process(
             stores.tracking, key.tenant, outcome.call, key.account.currency
         )
         if isinstance(recorded, Refused):
-            rejected.append(_rejection(index, item, [recorded.error]))
+            rejected.append(rejection(index, item, [recorded.error]))
         else:
-            body = _item_body(recorded, outcome.warnings, live=key.live)
-            sent_id = _echo(item, "id")
+            body = item_body(recorded, outcome.warnings, live=key.live)
+            sent_id = echo(item, "id")
             accepted.append({"id": sent_id, "status": "accepted", **body})
     return {"accepted": len(accepted), "rejected": rejected, "events": accepted}
-
-
-def _rejection(index: int, item: object, errors: Sequence[str]) -> dict[str, object]:
-    return {
-        "index": index,
-        "id": _echo(item, "id"),
-        "event_type": _echo(item, "event_type"),
-        "errors": list(errors),
-        "status": "rejected",
-    }
-
-
-def _echo(item: object, name: str) -> str | None:
-    """Return what the client called its item; nothing but text that can be said."""
-    value = item.get(name) if isinstance(item, dict) else None
-    return storable(value)[: protocol.MAX_USER_ID] if isinstance(value, str) else None
-
-
-def _item_body(
-    recorded: Recorded, warnings: Sequence[str], *, live: bool
-) -> dict[str, object]:
-    match recorded:
-        case EventRecorded():
-            body: dict[str, object] = {
-                "id": recorded.event_id,
-                "event_type": recorded.event_type,
-                "visitor_id": recorded.visitor_id,
-                "session_id": recorded.session_id,
-            }
-            if recorded.duplicate:
-                body["duplicate"] = True
-            if recorded.bot and not live:  # live answers must not teach bots
-                warnings = [*warnings, "bot"]
-        case IdentityRecorded():
-            body = _identity_body(recorded)
-        case ConversionRecorded():
-            body = _conversion_body(recorded)
-            warnings = _conversion_warnings(recorded, warnings)
-        case Refused():
-            raise AssertionError("refusals are answered elsewhere")
-    return {**body, "warnings": list(warnings)} if warnings else body
-
-
-def _identity_body(recorded: IdentityRecorded) -> dict[str, object]:
-    return {
-        "identity_id": recorded.identity_id,
-        "visitor_linked": recorded.visitor_linked,
-    }
-
-
-def _conversion_warnings(
-    recorded: ConversionRecorded, warnings: Sequence[str]
-) -> list[str]:
-    differs = ["amount_differs"] if recorded.amount_differs else []
-    return [*warnings, *differs]
-
-
-def _conversion_body(recorded: ConversionRecorded) -> dict[str, object]:
-    row = recorded.conversion
-    revenue = None
-    if row.revenue_minor is not None:
-        revenue = money.text(row.revenue_minor, row.currency)
-    by_model: dict[str, list[dict[str, object]]] = {}
-    for credit in recorded.credits:
-        by_model.setdefault(credit.model, []).append(_credit_body(credit))
-    touchpoints = {
-        credit.touchpoint.public_id for credit in recorded.credits if credit.touchpoint
-    }
-    return {
-        "conversion_id": row.public_id,
-        "conversion": {
-            "id": row.public_id,
-            "conversion_type": row.conversion_type,
-            "revenue": revenue,
-            "currency": row.currency,
-            "converted_at": iso(row.converted_at_ms),
-            "visitor_id": row.visitor_id,
-        },
-        "attribution_credits": by_model,
-        "attribution": {
-            "status": "complete",
-            "models": sorted(by_model),
-            "lookback_days": LOOKBACK_DAYS,
-            "touchpoints": len(touchpoints),
-        },
-        "duplicate": recorded.duplicate,
-    }
-
-
-def _credit_body(credit: Credit) -> dict[str, object]:
-    """Return a credit as numbers: the integers behind them are exact, these are not."""
-    touchpoint = credit.touchpoint
-    return {
-        "session_id": touchpoint.public_id if touchpoint else None,
-        "channel": credit.channel,
-        "credit": credit.credit / 1_000_000_000,
-        "revenue_credit": (
-            credit.revenue / 1_000_000 if credit.revenue is not None else None
-        ),
-        "utm": dict(touchpoint.utm) if touchpoint else {},
-    }
 
 
 def _rate_headers(allowance: Allowance) -> list[tuple[str, str]]:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+
+from mbuzz.server.model import Tenant
 
 Row = tuple[Any, ...]
 Params = Mapping[str, object]
+
+# Stands in every statement on a tenant's data; `owner` has its parameters.
+TENANT: Final = "account_id = :account_id AND live = :live"
 
 
 class Connection(Protocol):
@@ -29,3 +35,13 @@ def first(rows: Sequence[Row]) -> Row | None:
 def in_list(values: Sequence[int]) -> str:
     """Return *values* as the inside of an SQL ``IN (...)``; integers only."""
     return ",".join(str(int(value)) for value in values) or "NULL"
+
+
+def owner(tenant: Tenant) -> dict[str, object]:
+    """Return the parameters that keep a statement to one tenant's rows."""
+    return {"account_id": tenant.account_id, "live": int(tenant.live)}
+
+
+def dump(value: object) -> str:
+    """Return a JSON value as the text of a column."""
+    return json.dumps(value, separators=(",", ":"), sort_keys=True)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from mbuzz.server.model import Credit, Tenant, Touchpoint
-from mbuzz.server.storage.connection import Connection, Row, first, in_list
+from mbuzz.server.storage.connection import Connection, Row, first, in_list, owner
 from mbuzz.server.storage.port import ConversionRow, NewConversion
 
 _CONVERSION = (
@@ -16,10 +16,6 @@ _CONVERSION = (
     " WHERE c.account_id = :account_id AND c.live = :live"
 )
 _TOUCHPOINT = "s.id, s.public_id, s.channel, s.started_at_ms, s.initial_utm"
-
-
-def _owner(tenant: Tenant) -> dict[str, object]:
-    return {"account_id": tenant.account_id, "live": int(tenant.live)}
 
 
 def _conversion(row: Row) -> ConversionRow:
@@ -65,7 +61,7 @@ class SqlConversionStore:
                 " :converted_at_ms, :received_at_ms, :is_acquisition, :properties)"
                 " ON CONFLICT DO NOTHING RETURNING id",
                 {
-                    **_owner(tenant),
+                    **owner(tenant),
                     "public_id": conversion.public_id,
                     "dedupe_key": conversion.dedupe_key,
                     "conversion_type": conversion.conversion_type,
@@ -87,7 +83,7 @@ class SqlConversionStore:
 
     def conversion(self, tenant: Tenant, row: int) -> ConversionRow:
         (found,) = self._db.rows(
-            f"{_CONVERSION} AND c.id = :id", {**_owner(tenant), "id": row}
+            f"{_CONVERSION} AND c.id = :id", {**owner(tenant), "id": row}
         )
         return _conversion(found)
 
@@ -100,7 +96,7 @@ class SqlConversionStore:
                 " AND (c.public_id = :public_id OR c.dedupe_key = :dedupe_key)"
                 " ORDER BY c.id LIMIT 1",
                 {
-                    **_owner(tenant),
+                    **owner(tenant),
                     "public_id": public_id,
                     "dedupe_key": dedupe_key,
                 },
@@ -119,7 +115,7 @@ class SqlConversionStore:
             f"{_CONVERSION} AND c.converted_at_ms >= :from_ms"
             f" AND (c.identity IN ({in_list(list(identities))})"
             f" OR c.visitor IN ({in_list(list(visitors))}))",
-            {**_owner(tenant), "from_ms": from_ms},
+            {**owner(tenant), "from_ms": from_ms},
         )
         return [_conversion(row) for row in rows]
 
@@ -130,7 +126,7 @@ class SqlConversionStore:
             "SELECT DISTINCT visitor FROM links"
             " WHERE account_id = :account_id AND live = :live"
             f" AND identity IN ({in_list(list(identities))})",
-            _owner(tenant),
+            owner(tenant),
         )
         return [row[0] for row in rows]
 
@@ -145,7 +141,7 @@ class SqlConversionStore:
             " WHERE l.account_id = :account_id AND l.live = :live"
             f" AND l.identity IN ({in_list(list(identities))})"
             " AND s.started_at_ms <= :until",
-            {**_owner(tenant), "until": until_ms},
+            {**owner(tenant), "until": until_ms},
         )
         return [_touchpoint(row) for row in rows]
 
@@ -156,18 +152,18 @@ class SqlConversionStore:
             f"SELECT {_TOUCHPOINT} FROM sessions s"
             " WHERE s.account_id = :account_id AND s.live = :live"
             " AND s.visitor = :visitor AND s.started_at_ms <= :until",
-            {**_owner(tenant), "visitor": visitor, "until": until_ms},
+            {**owner(tenant), "visitor": visitor, "until": until_ms},
         )
         return [_touchpoint(row) for row in rows]
 
     def replace_credits(
         self, tenant: Tenant, conversion: ConversionRow, credits_: Iterable[Credit]
     ) -> None:
-        owner = {**_owner(tenant), "conversion": conversion.id}
+        whose = {**owner(tenant), "conversion": conversion.id}
         self._db.run(
             "DELETE FROM credits WHERE account_id = :account_id AND live = :live"
             " AND conversion = :conversion",
-            owner,
+            whose,
         )
         for credit in credits_:
             touchpoint = credit.touchpoint
@@ -177,7 +173,7 @@ class SqlConversionStore:
                 " (:account_id, :live, :model, :conversion, :position, :session,"
                 " :channel, :credit, :revenue, :currency, :converted_at_ms)",
                 {
-                    **owner,
+                    **whose,
                     "model": credit.model,
                     "position": credit.position,
                     "session": touchpoint.session_id if touchpoint else None,
@@ -191,7 +187,7 @@ class SqlConversionStore:
         self._db.run(
             "UPDATE conversions SET attributed_version = attributed_version + 1"
             " WHERE account_id = :account_id AND live = :live AND id = :conversion",
-            owner,
+            whose,
         )
 
     def credits(self, tenant: Tenant, conversion: int) -> Sequence[Credit]:
@@ -201,7 +197,7 @@ class SqlConversionStore:
             " LEFT JOIN sessions s ON s.id = c.session"
             " WHERE c.account_id = :account_id AND c.live = :live"
             " AND c.conversion = :conversion ORDER BY c.model, c.position",
-            {**_owner(tenant), "conversion": conversion},
+            {**owner(tenant), "conversion": conversion},
         )
         return [
             Credit(

@@ -1,4 +1,4 @@
-"""SQL of visitors, identities, events and sessions."""
+"""SQL of events and sessions, and all of tracking put together."""
 
 from __future__ import annotations
 
@@ -6,11 +6,19 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from mbuzz.server.model import DIRECT, Landing, Session, Tenant, WebEvent
-from mbuzz.server.storage.connection import Connection, Row, first, in_list
+from mbuzz.server.storage.connection import (
+    TENANT,
+    Connection,
+    Row,
+    dump,
+    first,
+    in_list,
+    owner,
+)
 from mbuzz.server.storage.conversion_sql import SqlConversionStore
+from mbuzz.server.storage.identity_sql import SqlIdentityStore
 from mbuzz.server.storage.port import EventRow, NewEvent, SessionRow, StoredEvent
 
-_TENANT = "account_id = :account_id AND live = :live"
 _EVENT = (
     "id, session, event_id, occurred_at_ms, url, event_type, client_session_id,"
     " referrer, landing"
@@ -21,19 +29,11 @@ _SESSION = (
 )
 
 
-def _owner(tenant: Tenant) -> dict[str, object]:
-    return {"account_id": tenant.account_id, "live": int(tenant.live)}
-
-
-def _dump(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"), sort_keys=True)
-
-
 def _dump_landing(landing: Landing | None) -> str | None:
     """Keep what the fold needs again; most hits are direct and keep nothing."""
     if landing is None or landing == DIRECT:
         return None
-    return _dump(
+    return dump(
         {
             "channel": landing.channel,
             "source": landing.source,
@@ -105,8 +105,8 @@ def _session_values(
         "source": landing.source,
         "medium": landing.medium,
         "campaign": landing.campaign,
-        "initial_utm": _dump(dict(landing.utm)),
-        "click_ids": _dump(dict(landing.click_ids)),
+        "initial_utm": dump(dict(landing.utm)),
+        "click_ids": dump(dict(landing.click_ids)),
         "landing_url": begin.url,
         "referrer": begin.referrer,
         "flags": " ".join(sorted(session.flags | landing.flags)),
@@ -114,8 +114,8 @@ def _session_values(
     }
 
 
-class SqlTrackingStore(SqlConversionStore):
-    """`TrackingStore` in SQL; conversions and credits are in the base class."""
+class SqlTrackingStore(SqlIdentityStore, SqlConversionStore):
+    """`TrackingStore` in SQL; people and conversions are in the base classes."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
@@ -127,8 +127,8 @@ class SqlTrackingStore(SqlConversionStore):
         row = first(
             self._db.rows(
                 "SELECT request_digest, reply FROM replies"
-                f" WHERE {_TENANT} AND idempotency_key = :key",
-                {**_owner(tenant), "key": key},
+                f" WHERE {TENANT} AND idempotency_key = :key",
+                {**owner(tenant), "key": key},
             )
         )
         return (row[0], row[1]) if row else None
@@ -141,166 +141,12 @@ class SqlTrackingStore(SqlConversionStore):
             " reply, created_at_ms)"
             " VALUES (:account_id, :live, :key, :digest, :reply, :now)",
             {
-                **_owner(tenant),
+                **owner(tenant),
                 "key": key,
                 "digest": digest,
                 "reply": reply,
                 "now": now_ms,
             },
-        )
-
-    # -- visitors and identities --
-
-    def visitor(self, tenant: Tenant, visitor_id: str) -> int | None:
-        row = first(
-            self._db.rows(
-                f"SELECT id FROM visitors WHERE {_TENANT} AND visitor_id = :visitor_id",
-                {**_owner(tenant), "visitor_id": visitor_id},
-            )
-        )
-        return row[0] if row else None
-
-    def ensure_visitor(self, tenant: Tenant, visitor_id: str, seen_ms: int) -> int:
-        found = self.visitor(tenant, visitor_id)
-        if found is not None:
-            return found
-        rows = self._db.rows(
-            "INSERT INTO visitors (account_id, live, visitor_id, first_seen_ms)"
-            " VALUES (:account_id, :live, :visitor_id, :seen) RETURNING id",
-            {**_owner(tenant), "visitor_id": visitor_id, "seen": seen_ms},
-        )
-        return int(rows[0][0])
-
-    def identity(self, tenant: Tenant, user_id: str) -> int | None:
-        row = first(
-            self._db.rows(
-                f"SELECT id FROM identities WHERE {_TENANT} AND user_id = :user_id",
-                {**_owner(tenant), "user_id": user_id},
-            )
-        )
-        return row[0] if row else None
-
-    def ensure_identity(
-        self, tenant: Tenant, user_id: str, public_id: str, now_ms: int
-    ) -> int:
-        found = self.identity(tenant, user_id)
-        if found is not None:
-            return found
-        rows = self._db.rows(
-            "INSERT INTO identities (account_id, live, public_id, user_id, traits,"
-            " created_at_ms) VALUES"
-            " (:account_id, :live, :public_id, :user_id, '{}', :now) RETURNING id",
-            {
-                **_owner(tenant),
-                "public_id": public_id,
-                "user_id": user_id,
-                "now": now_ms,
-            },
-        )
-        identity = int(rows[0][0])
-        self._db.run(
-            f"UPDATE identities SET root_id = :id WHERE {_TENANT} AND id = :id",
-            {**_owner(tenant), "id": identity},
-        )
-        return identity
-
-    def _of_identity(self, tenant: Tenant, identity: int, column: str) -> object:
-        ((value,),) = self._db.rows(
-            f"SELECT {column} FROM identities WHERE {_TENANT} AND id = :id",
-            {**_owner(tenant), "id": identity},
-        )
-        return value
-
-    def identity_public_id(self, tenant: Tenant, identity: int) -> str:
-        return str(self._of_identity(tenant, identity, "public_id"))
-
-    def identity_created_at(self, tenant: Tenant, identity: int) -> int:
-        return int(str(self._of_identity(tenant, identity, "created_at_ms")))
-
-    def merge_traits(
-        self, tenant: Tenant, identity: int, traits: Mapping[str, object]
-    ) -> None:
-        kept = json.loads(str(self._of_identity(tenant, identity, "traits")))
-        self._db.run(
-            f"UPDATE identities SET traits = :traits WHERE {_TENANT} AND id = :id",
-            {**_owner(tenant), "id": identity, "traits": _dump({**kept, **traits})},
-        )
-
-    def root(self, tenant: Tenant, identity: int) -> int:
-        return int(str(self._of_identity(tenant, identity, "root_id")))
-
-    def group(self, tenant: Tenant, root: int) -> Sequence[int]:
-        rows = self._db.rows(
-            f"SELECT id FROM identities WHERE {_TENANT} AND root_id = :root",
-            {**_owner(tenant), "root": root},
-        )
-        return [row[0] for row in rows]
-
-    def set_root(self, tenant: Tenant, old_root: int, new_root: int) -> None:
-        self._db.run(
-            f"UPDATE identities SET root_id = :new WHERE {_TENANT} AND root_id = :old",
-            {**_owner(tenant), "old": old_root, "new": new_root},
-        )
-
-    def link_at(self, tenant: Tenant, visitor: int, at_ms: int) -> int | None:
-        row = first(
-            self._db.rows(
-                f"SELECT identity FROM links WHERE {_TENANT} AND visitor = :visitor"
-                " AND linked_from_ms <= :at"
-                " AND (linked_until_ms IS NULL OR linked_until_ms > :at)",
-                {**_owner(tenant), "visitor": visitor, "at": at_ms},
-            )
-        )
-        return row[0] if row else None
-
-    def current_link(self, tenant: Tenant, visitor: int) -> tuple[int, int] | None:
-        row = first(
-            self._db.rows(
-                "SELECT identity, said_ms FROM links"
-                f" WHERE {_TENANT} AND visitor = :visitor AND linked_until_ms IS NULL",
-                {**_owner(tenant), "visitor": visitor},
-            )
-        )
-        return (row[0], row[1]) if row else None
-
-    def linked_identities(self, tenant: Tenant, visitor: int) -> Sequence[int]:
-        rows = self._db.rows(
-            f"SELECT DISTINCT identity FROM links WHERE {_TENANT}"
-            " AND visitor = :visitor",
-            {**_owner(tenant), "visitor": visitor},
-        )
-        return [row[0] for row in rows]
-
-    def add_link(
-        self, tenant: Tenant, visitor: int, identity: int, from_ms: int, said_ms: int
-    ) -> None:
-        self._db.run(
-            "INSERT INTO links"
-            " (account_id, live, visitor, identity, linked_from_ms, said_ms)"
-            " VALUES (:account_id, :live, :visitor, :identity, :from_ms, :said_ms)"
-            " ON CONFLICT (account_id, live, visitor, linked_from_ms, identity)"
-            " DO UPDATE SET linked_until_ms = NULL, said_ms = excluded.said_ms",
-            {
-                **_owner(tenant),
-                "visitor": visitor,
-                "identity": identity,
-                "from_ms": from_ms,
-                "said_ms": said_ms,
-            },
-        )
-
-    def confirm_link(self, tenant: Tenant, visitor: int, said_ms: int) -> None:
-        self._db.run(
-            f"UPDATE links SET said_ms = :said_ms WHERE {_TENANT}"
-            " AND visitor = :visitor AND linked_until_ms IS NULL",
-            {**_owner(tenant), "visitor": visitor, "said_ms": said_ms},
-        )
-
-    def close_link(self, tenant: Tenant, visitor: int, until_ms: int) -> None:
-        self._db.run(
-            f"UPDATE links SET linked_until_ms = :until WHERE {_TENANT}"
-            " AND visitor = :visitor AND linked_until_ms IS NULL",
-            {**_owner(tenant), "visitor": visitor, "until": until_ms},
         )
 
     # -- events --
@@ -316,7 +162,7 @@ class SqlTrackingStore(SqlConversionStore):
                 " :referrer, :landing, :bot_reason, :flags, :properties)"
                 " ON CONFLICT DO NOTHING RETURNING id",
                 {
-                    **_owner(tenant),
+                    **owner(tenant),
                     "event_id": event.event_id,
                     "event_type": event.event_type,
                     "visitor": event.visitor,
@@ -329,7 +175,7 @@ class SqlTrackingStore(SqlConversionStore):
                     "landing": _dump_landing(event.landing),
                     "bot_reason": event.bot_reason,
                     "flags": " ".join(sorted(event.flags)),
-                    "properties": _dump(dict(event.properties)),
+                    "properties": dump(dict(event.properties)),
                 },
             )
         )
@@ -344,7 +190,7 @@ class SqlTrackingStore(SqlConversionStore):
                 " LEFT JOIN sessions s ON s.id = e.session"
                 " WHERE e.account_id = :account_id AND e.live = :live"
                 " AND e.event_id = :event_id",
-                {**_owner(tenant), "event_id": event_id},
+                {**owner(tenant), "event_id": event_id},
             )
         )
         if row is None:
@@ -362,11 +208,11 @@ class SqlTrackingStore(SqlConversionStore):
         self, tenant: Tenant, visitor: int, from_ms: int, to_ms: int
     ) -> Sequence[EventRow]:
         rows = self._db.rows(
-            f"SELECT {_EVENT} FROM events WHERE {_TENANT} AND visitor = :visitor"
+            f"SELECT {_EVENT} FROM events WHERE {TENANT} AND visitor = :visitor"
             " AND occurred_at_ms BETWEEN :from_ms AND :to_ms"
             " AND url IS NOT NULL AND bot_reason IS NULL",
             {
-                **_owner(tenant),
+                **owner(tenant),
                 "visitor": visitor,
                 "from_ms": from_ms,
                 "to_ms": to_ms,
@@ -378,24 +224,24 @@ class SqlTrackingStore(SqlConversionStore):
         self, tenant: Tenant, rows: Iterable[int]
     ) -> Mapping[int, EventRow]:
         found = self._db.rows(
-            f"SELECT {_EVENT} FROM events WHERE {_TENANT}"
+            f"SELECT {_EVENT} FROM events WHERE {TENANT}"
             f" AND id IN ({in_list(list(rows))})",
-            _owner(tenant),
+            owner(tenant),
         )
         return {row[0]: _event_row(row) for row in found}
 
     def set_session(self, tenant: Tenant, event: int, session: int | None) -> None:
         self._db.run(
-            f"UPDATE events SET session = :session WHERE {_TENANT} AND id = :id",
-            {**_owner(tenant), "id": event, "session": session},
+            f"UPDATE events SET session = :session WHERE {TENANT} AND id = :id",
+            {**owner(tenant), "id": event, "session": session},
         )
 
     # -- sessions --
 
     def session(self, tenant: Tenant, session: int) -> SessionRow:
         (row,) = self._db.rows(
-            f"SELECT {_SESSION} FROM sessions WHERE {_TENANT} AND id = :id",
-            {**_owner(tenant), "id": session},
+            f"SELECT {_SESSION} FROM sessions WHERE {TENANT} AND id = :id",
+            {**owner(tenant), "id": session},
         )
         return _session_row(row)
 
@@ -403,11 +249,11 @@ class SqlTrackingStore(SqlConversionStore):
         self, tenant: Tenant, visitor: int, from_ms: int, to_ms: int
     ) -> Sequence[SessionRow]:
         rows = self._db.rows(
-            f"SELECT {_SESSION} FROM sessions WHERE {_TENANT} AND visitor = :visitor"
+            f"SELECT {_SESSION} FROM sessions WHERE {TENANT} AND visitor = :visitor"
             " AND last_event_at_ms > :from_ms AND started_at_ms < :to_ms"
             " ORDER BY started_at_ms, id",
             {
-                **_owner(tenant),
+                **owner(tenant),
                 "visitor": visitor,
                 "from_ms": from_ms,
                 "to_ms": to_ms,
@@ -417,9 +263,9 @@ class SqlTrackingStore(SqlConversionStore):
 
     def latest_sessions(self, tenant: Tenant, visitor: int) -> Sequence[SessionRow]:
         rows = self._db.rows(
-            f"SELECT {_SESSION} FROM sessions WHERE {_TENANT} AND visitor = :visitor"
+            f"SELECT {_SESSION} FROM sessions WHERE {TENANT} AND visitor = :visitor"
             " ORDER BY started_at_ms DESC, last_event_at_ms DESC, id DESC LIMIT 2",
-            {**_owner(tenant), "visitor": visitor},
+            {**owner(tenant), "visitor": visitor},
         )
         return [_session_row(row) for row in rows]
 
@@ -428,12 +274,12 @@ class SqlTrackingStore(SqlConversionStore):
     ) -> SessionRow | None:
         row = first(
             self._db.rows(
-                f"SELECT {_SESSION} FROM sessions WHERE {_TENANT}"
+                f"SELECT {_SESSION} FROM sessions WHERE {TENANT}"
                 " AND visitor = :visitor AND started_at_ms <= :at"
                 " AND last_event_at_ms + :timeout > :at"
                 " ORDER BY started_at_ms DESC, last_event_at_ms DESC, id DESC LIMIT 1",
                 {
-                    **_owner(tenant),
+                    **owner(tenant),
                     "visitor": visitor,
                     "at": at_ms,
                     "timeout": timeout_ms,
@@ -458,7 +304,7 @@ class SqlTrackingStore(SqlConversionStore):
         rows = self._db.rows(
             f"INSERT INTO sessions ({', '.join(names)}) VALUES ({marks}) RETURNING id",
             {
-                **_owner(tenant),
+                **owner(tenant),
                 "visitor": visitor,
                 "public_id": public_id,
                 **values,
@@ -478,8 +324,8 @@ class SqlTrackingStore(SqlConversionStore):
         values = _session_values(session, first_event, last_event, list_version)
         settings = ", ".join(f"{name} = :{name}" for name in values)
         self._db.run(
-            f"UPDATE sessions SET {settings} WHERE {_TENANT} AND id = :id",
-            {**_owner(tenant), "id": row, **values},
+            f"UPDATE sessions SET {settings} WHERE {TENANT} AND id = :id",
+            {**owner(tenant), "id": row, **values},
         )
 
     def extend_session(
@@ -498,9 +344,9 @@ class SqlTrackingStore(SqlConversionStore):
             " page_view_count = page_view_count + :page_views,"
             " flags = CASE WHEN :flags = '' OR instr(flags, :flags) > 0 THEN flags"
             " ELSE trim(flags || ' ' || :flags) END"
-            f" WHERE {_TENANT} AND id = :id",
+            f" WHERE {TENANT} AND id = :id",
             {
-                **_owner(tenant),
+                **owner(tenant),
                 "id": row,
                 "last_event": last_event,
                 "last_event_at_ms": last_event_at_ms,
@@ -511,19 +357,19 @@ class SqlTrackingStore(SqlConversionStore):
 
     def delete_session(self, tenant: Tenant, row: int) -> None:
         self._db.run(
-            f"DELETE FROM sessions WHERE {_TENANT} AND id = :id",
-            {**_owner(tenant), "id": row},
+            f"DELETE FROM sessions WHERE {TENANT} AND id = :id",
+            {**owner(tenant), "id": row},
         )
 
     def knows_later(self, tenant: Tenant, visitor: int, from_ms: int) -> bool:
         """Tell whether server events or conversions from *from_ms* on are known."""
         return bool(
             self._db.rows(
-                f"SELECT 1 FROM events WHERE {_TENANT} AND visitor = :visitor"
+                f"SELECT 1 FROM events WHERE {TENANT} AND visitor = :visitor"
                 " AND occurred_at_ms >= :from_ms AND url IS NULL"
-                f" UNION ALL SELECT 1 FROM conversions WHERE {_TENANT}"
+                f" UNION ALL SELECT 1 FROM conversions WHERE {TENANT}"
                 " AND visitor = :visitor AND converted_at_ms >= :from_ms LIMIT 1",
-                {**_owner(tenant), "visitor": visitor, "from_ms": from_ms},
+                {**owner(tenant), "visitor": visitor, "from_ms": from_ms},
             )
         )
 
@@ -541,10 +387,10 @@ class SqlTrackingStore(SqlConversionStore):
             " AND s.last_event_at_ms + :timeout > events.occurred_at_ms"
             " ORDER BY s.started_at_ms DESC, s.last_event_at_ms DESC, s.id DESC"
             " LIMIT 1)"
-            f" WHERE {_TENANT} AND visitor = :visitor AND url IS NULL"
+            f" WHERE {TENANT} AND visitor = :visitor AND url IS NULL"
             " AND occurred_at_ms >= :from_ms AND occurred_at_ms < :to_ms",
             {
-                **_owner(tenant),
+                **owner(tenant),
                 "visitor": visitor,
                 "from_ms": from_ms,
                 "to_ms": to_ms,

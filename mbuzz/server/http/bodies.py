@@ -1,0 +1,125 @@
+"""What the API says of each call: the JSON of rejections, events and conversions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mbuzz import protocol
+from mbuzz.clock import iso
+from mbuzz.server import money
+from mbuzz.server.attribution.journeys import LOOKBACK_DAYS
+from mbuzz.server.ingestion.validation import storable
+from mbuzz.server.model import Credit
+from mbuzz.server.tracking.processor import (
+    ConversionRecorded,
+    EventRecorded,
+    IdentityRecorded,
+    Recorded,
+    Refused,
+)
+
+
+def rejection(index: int, item: object, errors: Sequence[str]) -> dict[str, object]:
+    """Return what is said of an item that was not taken."""
+    return {
+        "index": index,
+        "id": echo(item, "id"),
+        "event_type": echo(item, "event_type"),
+        "errors": list(errors),
+        "status": "rejected",
+    }
+
+
+def echo(item: object, name: str) -> str | None:
+    """Return what the client called its item; nothing but text that can be said."""
+    value = item.get(name) if isinstance(item, dict) else None
+    return storable(value)[: protocol.MAX_USER_ID] if isinstance(value, str) else None
+
+
+def item_body(
+    recorded: Recorded, warnings: Sequence[str], *, live: bool
+) -> dict[str, object]:
+    """Return what is said of an item that was taken."""
+    match recorded:
+        case EventRecorded():
+            body: dict[str, object] = {
+                "id": recorded.event_id,
+                "event_type": recorded.event_type,
+                "visitor_id": recorded.visitor_id,
+                "session_id": recorded.session_id,
+            }
+            if recorded.duplicate:
+                body["duplicate"] = True
+            if recorded.bot and not live:  # live answers must not teach bots
+                warnings = [*warnings, "bot"]
+        case IdentityRecorded():
+            body = identity_body(recorded)
+        case ConversionRecorded():
+            body = conversion_body(recorded)
+            warnings = conversion_warnings(recorded, warnings)
+        case Refused():
+            raise AssertionError("refusals are answered elsewhere")
+    return {**body, "warnings": list(warnings)} if warnings else body
+
+
+def identity_body(recorded: IdentityRecorded) -> dict[str, object]:
+    """Return what is said of an identify or alias call."""
+    return {
+        "identity_id": recorded.identity_id,
+        "visitor_linked": recorded.visitor_linked,
+    }
+
+
+def conversion_warnings(
+    recorded: ConversionRecorded, warnings: Sequence[str]
+) -> list[str]:
+    """Return the warnings about a conversion, of the call and of its repeat."""
+    differs = ["amount_differs"] if recorded.amount_differs else []
+    return [*warnings, *differs]
+
+
+def conversion_body(recorded: ConversionRecorded) -> dict[str, object]:
+    """Return a conversion with its credits under every model."""
+    row = recorded.conversion
+    revenue = None
+    if row.revenue_minor is not None:
+        revenue = money.text(row.revenue_minor, row.currency)
+    by_model: dict[str, list[dict[str, object]]] = {}
+    for credit in recorded.credits:
+        by_model.setdefault(credit.model, []).append(_credit_body(credit))
+    touchpoints = {
+        credit.touchpoint.public_id for credit in recorded.credits if credit.touchpoint
+    }
+    return {
+        "conversion_id": row.public_id,
+        "conversion": {
+            "id": row.public_id,
+            "conversion_type": row.conversion_type,
+            "revenue": revenue,
+            "currency": row.currency,
+            "converted_at": iso(row.converted_at_ms),
+            "visitor_id": row.visitor_id,
+        },
+        "attribution_credits": by_model,
+        "attribution": {
+            "status": "complete",
+            "models": sorted(by_model),
+            "lookback_days": LOOKBACK_DAYS,
+            "touchpoints": len(touchpoints),
+        },
+        "duplicate": recorded.duplicate,
+    }
+
+
+def _credit_body(credit: Credit) -> dict[str, object]:
+    """Return a credit as numbers: the integers behind them are exact, these are not."""
+    touchpoint = credit.touchpoint
+    return {
+        "session_id": touchpoint.public_id if touchpoint else None,
+        "channel": credit.channel,
+        "credit": credit.credit / 1_000_000_000,
+        "revenue_credit": (
+            credit.revenue / 1_000_000 if credit.revenue is not None else None
+        ),
+        "utm": dict(touchpoint.utm) if touchpoint else {},
+    }
