@@ -13,27 +13,10 @@ from mbuzz.server.model import (
 )
 from mbuzz.server.storage.sqlite import SqliteStorage
 from mbuzz.server.tracking.processor import process
+from tests.server.tracking.visits import HITS as PAGES
 
-SITE = "https://www.acme.example/"
-TAGS = "?utm_source=google&utm_medium=cpc&utm_campaign="
-HITS = {
-    "-": (SITE, None),
-    "G": (SITE + TAGS + "a", None),
-    "G2": (SITE + TAGS + "b", None),
-    "G gclid=1": (SITE + TAGS + "a&gclid=1", None),
-    "G gclid=2": (SITE + TAGS + "a&gclid=2", None),
-    "gclid=1": (SITE + "?gclid=1", None),
-    "google": (SITE, "https://www.google.com/"),
-    "facebook": (SITE, "https://www.facebook.com/"),
-    "psp": (SITE, "https://unknown-psp.example/"),
-    "paypal": (SITE, "https://www.paypal.com/"),
-    "mail": (SITE, "https://mail.google.com/"),
-    "newsletter": (SITE + "?utm_source=news&utm_medium=email", None),
-    "own": (SITE + "x", SITE),
-    "own banner": (SITE + "?utm_source=banner", SITE),
-    "go banner": (SITE + "?utm_source=banner", "https://go.acme.example/"),
-    "server": (None, None),
-}
+HITS = {**PAGES, "server": (None, None)}  # an event without a page
+
 START = 1_750_000_000_000  # minute 0 of every test
 
 

@@ -11,23 +11,10 @@ from mbuzz.server.tracking.landing import read_landing
 from mbuzz.server.tracking.processor import process
 from mbuzz.server.tracking.sessions import TIMEOUT_MS, fold
 from mbuzz.server.tracking.storable import stored_referrer, stored_url
+from tests.server.tracking.visits import VECTORS as SHARED_VECTORS
 
 VECTORS = [
-    ("V1", [(0, "G"), (10,), (39,)], ["paid_search"]),
-    ("V2", [(0, "G"), (30,)], ["paid_search", "direct"]),
-    ("V3", [(0, "G"), ("29:59.999",)], ["paid_search"]),
-    ("V4", [(0, "G"), (5, "G")], ["paid_search"]),
-    ("V5", [(0, "G"), (5, "G2")], ["paid_search", "paid_search"]),
-    ("V6", [(0, "G gclid=1"), (5, "G gclid=2")], ["paid_search", "paid_search"]),
-    ("V7", [(0, "G"), (5, "google")], ["paid_search"]),
-    ("V8", [(0,), (5, "google")], ["direct", "organic_search"]),
-    ("V9", [(0,), (5, "psp")], ["direct"]),
-    ("V10", [(0, "G"), (5, "paypal")], ["paid_search"]),
-    ("V11", [(0, "G"), (45, "paypal")], ["paid_search", "direct"]),
-    ("V12", [(0,), (5, "mail")], ["direct"]),
-    ("V13", [(0, "G"), (5, "own banner")], ["paid_search"]),
-    ("V14", [(23 * 60 + 50, "G"), (24 * 60 + 5,)], ["paid_search"]),
-    ("V15", [(0,), (-3, "G")], ["paid_search"]),
+    *SHARED_VECTORS,
     ("V16", [(0, "G"), (10, "server"), (35,)], ["paid_search", "direct"]),
 ]
 
