@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+
+TYPE_CHECKING = False  # `typing` itself would cost more than all of this module
+if TYPE_CHECKING:
+    from typing import Final
 
 API_PREFIX: Final = "/api/v1"
 DEFAULT_API_URL: Final = "https://mbuzz.co/api/v1"
@@ -12,8 +15,9 @@ PAGE_VIEW: Final = "page_view"
 TRACK: Final = "track"
 IDENTIFY: Final = "identify"
 ALIAS: Final = "alias"
+GROUP: Final = "group"
 CONVERSION: Final = "conversion"
-KINDS: Final = frozenset({TRACK, IDENTIFY, ALIAS, CONVERSION})
+KINDS: Final = frozenset({TRACK, IDENTIFY, ALIAS, GROUP, CONVERSION})
 
 VISITOR_COOKIE: Final = "_mbuzz_vid"
 SESSION_COOKIE: Final = "_mbuzz_sid"

@@ -176,6 +176,21 @@ class AliasCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GroupCall:
+    """Something of a group, such as a company: its traits, or that a person is in it.
+
+    `call_id` is what makes a second one a repeat of it.
+    """
+
+    call_id: str | None
+    group_id: str
+    user_id: str | None
+    visitor_id: str | None
+    traits: Mapping[str, object]
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConversionCall:
     """A goal was reached."""
 
@@ -193,4 +208,4 @@ class ConversionCall:
     properties: Mapping[str, object] = field(default_factory=lambda: EMPTY)
 
 
-Call = TrackCall | IdentifyCall | AliasCall | ConversionCall
+Call = TrackCall | IdentifyCall | AliasCall | GroupCall | ConversionCall

@@ -39,19 +39,21 @@ def test_repeated_batch_is_answered_the_same_but_for_duplicates(caller):
 
     again = fixed(client.post("/events", golden("event_batch.json")))
 
-    page, identified, alias, conversion = golden("batch_reply.json")["events"]
+    page, identified, alias, group, conversion = golden("batch_reply.json")["events"]
     expected = [
         {**page, "duplicate": True},
         identified,
         alias,
+        {**group, "duplicate": True},
         {**conversion, "duplicate": True},
     ]
-    assert again == {"accepted": 4, "rejected": [], "events": expected}
+    assert again == {"accepted": 5, "rejected": [], "events": expected}
 
 
-@pytest.mark.parametrize("index", range(4))
+@pytest.mark.parametrize("index", range(5))
 def test_each_item_of_the_batch_is_rejected_without_its_name(caller, index):
-    required = ("event_type", "user_id", "previous_id", "conversion_type")[index]
+    names = "event_type", "user_id", "previous_id", "group_id", "conversion_type"
+    required = names[index]
     batch = golden("event_batch.json")
     del batch["events"][index][required]
 

@@ -238,7 +238,7 @@ def test_documented_requests_are_accepted(api):
                 assert not body.get("rejected")
                 taken.append(path)
 
-    assert len(taken) == 8
+    assert len(taken) == 9
 
 
 def test_batch_of_everything_is_answered_as_documented(api):
@@ -252,6 +252,9 @@ def test_batch_of_everything_is_answered_as_documented(api):
         {"type": "identify", "user_id": "5", "visitor_id": VISITOR},
         {"type": "identify", "id": "a", "user_id": "5", "traits": {"a": "x" * 9_000}},
         {"type": "alias", "user_id": "5", "previous_id": "6"},
+        {"type": "group", "id": "g", "group_id": 5, "user_id": "5"},
+        {"type": "group", "id": "g", "group_id": 5, "user_id": "5"},
+        {"type": "group", "group_id": "6", "traits": {"a": "x" * 9_000}},
         {"type": "conversion", "conversion_type": "a", "user_id": "5"},
         {
             "type": "conversion",
@@ -268,9 +271,9 @@ def test_batch_of_everything_is_answered_as_documented(api):
     reply = api("POST", "/api/v1/events", 202, {"events": [*items, *wrong]}).json()
 
     assert reply["accepted"] == len(items)
-    assert [entry["index"] for entry in reply["rejected"]] == [11, 12, 13, 14, 15]
-    assert len([entry for entry in reply["events"] if "warnings" in entry]) == 5
-    assert len([entry for entry in reply["events"] if entry.get("duplicate")]) == 2
+    assert [entry["index"] for entry in reply["rejected"]] == [14, 15, 16, 17, 18]
+    assert len([entry for entry in reply["events"] if "warnings" in entry]) == 6
+    assert len([entry for entry in reply["events"] if entry.get("duplicate")]) == 3
 
 
 def test_events_of_one_visitor_set_the_documented_cookies(api):
@@ -474,6 +477,7 @@ def test_packing_that_is_not_known_is_a_415(api, method, path):
         ("POST", "/api/v1/identify", {}),
         ("POST", "/api/v1/identify", {"user_id": "5", "traits": {"a": "x" * 40_000}}),
         ("POST", "/api/v1/alias", {"user_id": "5"}),
+        ("POST", "/api/v1/group", {"user_id": "5"}),
         ("POST", "/api/v1/conversions", {}),
         (
             "POST",

@@ -24,17 +24,17 @@ from mbuzz.server.http.request import Request
 from mbuzz.server.http.response import Response, json_response, text_response
 from mbuzz.server.http.routes import Handler, Route
 from mbuzz.server.ingestion import keys
+from mbuzz.server.ingestion.fields import InvalidError, unquote
 from mbuzz.server.ingestion.ratelimit import Allowance, RateLimiter
 from mbuzz.server.ingestion.timing import Timing
 from mbuzz.server.ingestion.validation import (
     Checked,
-    InvalidError,
     check_alias,
     check_conversion,
+    check_group,
     check_identify,
     check_item,
     check_size,
-    unquote,
 )
 from mbuzz.server.model import Call
 from mbuzz.server.reporting.channels import channel_report
@@ -67,6 +67,7 @@ class Api:
             ("POST", "/events", self.events),
             ("POST", "/identify", self.identify),
             ("POST", "/alias", self.alias),
+            ("POST", "/group", self.group),
             ("POST", "/conversions", self.conversions),
             ("GET", "/validate", self.validate),
             ("GET", "/reports/channels", self.report_channels),
@@ -162,6 +163,11 @@ class Api:
     def alias(self, request: Request, key: ApiKey) -> Response:
         """Make two ids one person."""
         self._single(request, key, check_alias)
+        return json_response({"success": True})
+
+    def group(self, request: Request, key: ApiKey) -> Response:
+        """Keep what is said of a group."""
+        self._single(request, key, check_group)
         return json_response({"success": True})
 
     def conversions(self, request: Request, key: ApiKey) -> Response:

@@ -8,11 +8,12 @@ from mbuzz import protocol
 from mbuzz.clock import iso
 from mbuzz.server import money
 from mbuzz.server.attribution.journeys import LOOKBACK_DAYS
-from mbuzz.server.ingestion.validation import storable
+from mbuzz.server.ingestion.fields import storable
 from mbuzz.server.model import Credit
 from mbuzz.server.tracking.processor import (
     ConversionRecorded,
     EventRecorded,
+    GroupRecorded,
     IdentityRecorded,
     Recorded,
     Refused,
@@ -54,6 +55,8 @@ def item_body(
                 warnings = [*warnings, "bot"]
         case IdentityRecorded():
             body = identity_body(recorded)
+        case GroupRecorded():
+            body = {"duplicate": True} if recorded.duplicate else {}
         case ConversionRecorded():
             body = conversion_body(recorded)
             warnings = conversion_warnings(recorded, warnings)

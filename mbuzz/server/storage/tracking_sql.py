@@ -16,6 +16,7 @@ from mbuzz.server.storage.connection import (
     owner,
 )
 from mbuzz.server.storage.conversion_sql import SqlConversionStore
+from mbuzz.server.storage.group_sql import SqlGroupStore
 from mbuzz.server.storage.identity_sql import SqlIdentityStore
 from mbuzz.server.storage.port import EventRow, NewEvent, SessionRow, StoredEvent
 
@@ -114,8 +115,8 @@ def _session_values(
     }
 
 
-class SqlTrackingStore(SqlIdentityStore, SqlConversionStore):
-    """`TrackingStore` in SQL; people and conversions are in the base classes."""
+class SqlTrackingStore(SqlIdentityStore, SqlGroupStore, SqlConversionStore):
+    """`TrackingStore` in SQL; people, groups and conversions are in the bases."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)

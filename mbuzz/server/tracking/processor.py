@@ -11,6 +11,7 @@ from mbuzz.server.model import (
     Call,
     ConversionCall,
     Credit,
+    GroupCall,
     IdentifyCall,
     Tenant,
     TrackCall,
@@ -58,6 +59,13 @@ class IdentityRecorded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GroupRecorded:
+    """A group call is carried out, now or when it was here before."""
+
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConversionRecorded:
     """A conversion is stored, with its credits under every model."""
 
@@ -74,7 +82,9 @@ class Refused:
     error: str
 
 
-Recorded = EventRecorded | IdentityRecorded | ConversionRecorded | Refused
+Recorded = (
+    EventRecorded | IdentityRecorded | GroupRecorded | ConversionRecorded | Refused
+)
 
 
 def process(
@@ -89,6 +99,8 @@ def process(
                 return _identify(store, tenant, call)
             case AliasCall():
                 return _alias(store, tenant, call)
+            case GroupCall():
+                return _group(store, tenant, call)
             case ConversionCall():
                 return _record_conversion(store, tenant, call, currency)
     except identities.RefusedError as error:
@@ -263,6 +275,20 @@ def _alias(store: TrackingStore, tenant: Tenant, call: AliasCall) -> IdentityRec
     return IdentityRecorded(
         identity_id=store.identity_public_id(tenant, identity), visitor_linked=True
     )
+
+
+def _group(store: TrackingStore, tenant: Tenant, call: GroupCall) -> GroupRecorded:
+    if call.call_id and not store.claim_group_call(tenant, call.call_id):
+        return GroupRecorded(duplicate=True)
+    group = store.ensure_group(tenant, call.group_id, call.at_ms)
+    if call.traits:
+        store.merge_group_traits(tenant, group, call.traits, call.at_ms)
+    visitor, identity = _who(store, tenant, call.visitor_id, call.user_id, call.at_ms)
+    if identity is not None:
+        store.add_member(tenant, group, identity, None, call.at_ms)
+    elif visitor is not None:
+        store.add_member(tenant, group, None, visitor, call.at_ms)
+    return GroupRecorded()
 
 
 # -- conversions --

@@ -84,7 +84,9 @@ def code(answer):
         (b'{"n": ' + b"9" * 5000 + b"}", "the body must be JSON: "),
     ],
 )
-@pytest.mark.parametrize("path", ["events", "identify", "alias", "conversions"])
+@pytest.mark.parametrize(
+    "path", ["events", "identify", "alias", "group", "conversions"]
+)
 def test_malformed_json_is_400(shop, path, body, sentence):
     answer = shop.send("POST", f"/api/v1/{path}", body)
 
@@ -298,6 +300,7 @@ def test_batch_carries_every_kind_of_call_in_order(shop):
             page(AD),
             {"type": "identify", "user_id": 7, "visitor_id": VISITOR},
             {"type": "alias", "user_id": "7", "previous_id": "old"},
+            {"type": "group", "id": "g-1", "group_id": "acme", "user_id": 7},
             {
                 "type": "conversion",
                 "id": "conv_12345678",
@@ -308,10 +311,11 @@ def test_batch_carries_every_kind_of_call_in_order(shop):
         ),
     ).json()
 
-    viewed, identified, aliased, bought = said["events"]
+    viewed, identified, aliased, grouped, bought = said["events"]
     assert viewed["status"] == "accepted"
     assert identified["identity_id"] == aliased["identity_id"]
     assert identified["visitor_linked"]
+    assert grouped == {"id": "g-1", "status": "accepted"}
     assert bought["id"] == "conv_12345678"
     assert bought["warnings"] == ["revenue was rounded to the currency's smallest unit"]
     [credit] = bought["attribution_credits"]["linear"]
@@ -501,9 +505,30 @@ def test_alias_answers_success(shop):
 
 
 @pytest.mark.parametrize(
+    "about", [{}, {"user_id": 7}, {"visitor_id": VISITOR}, {"traits": {"seats": 5}}]
+)
+def test_group_answers_success(shop, about):
+    answer = shop.post("/group", {"group_id": "acme", **about})
+
+    assert (answer.status, answer.json()) == (200, {"success": True})
+
+
+def test_repeated_group_call_is_a_duplicate_in_a_batch(shop):
+    call = {"type": "group", "id": "g-1", "group_id": "acme", "user_id": 7}
+    first = shop.post("/events", batch(call)).json()["events"]
+
+    again = shop.post("/events", batch(call)).json()["events"]
+
+    assert first == [{"id": "g-1", "status": "accepted"}]
+    assert again == [{"id": "g-1", "status": "accepted", "duplicate": True}]
+
+
+@pytest.mark.parametrize(
     ("path", "body", "error"),
     [
         ("/identify", {}, "user_id is required"),
+        ("/group", {"user_id": 7}, "group_id is required"),
+        ("/group", {"group_id": "acme", "traits": []}, "traits must be a hash"),
         (
             "/identify",
             {"user_id": "null"},
@@ -841,7 +866,7 @@ VALUES = st.recursive(
 ITEMS = st.fixed_dictionaries(
     {"event_type": TEXTS, "visitor_id": st.sampled_from(["v", "w"])},
     optional={
-        "type": st.sampled_from(["track", "identify", "alias", "conversion"]),
+        "type": st.sampled_from(["track", "identify", "alias", "group", "conversion"]),
         "user_id": TEXTS,
         "previous_id": TEXTS,
         "id": TEXTS,

@@ -10,10 +10,11 @@ from jsonschema import Draft202012Validator
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from mbuzz.server.ingestion.validation import InvalidError, check_size
+from mbuzz.server.ingestion.fields import InvalidError
+from mbuzz.server.ingestion.validation import check_size
 
 VISITOR = "65dabc1e9f0a4b7c8d3e2f1a0b9c8d7e65dabc1e9f0a4b7c8d3e2f1a0b9c8d7e"
-PATHS = ("/events", "/identify", "/alias", "/conversions")
+PATHS = ("/events", "/identify", "/alias", "/group", "/conversions")
 
 # What `json.dumps` does not write, but a client can: stands in the text as a string.
 RAW = {
@@ -101,7 +102,7 @@ OPTIONAL = {
 }
 ITEM = st.fixed_dictionaries(
     {
-        "type": st.sampled_from(["track", "identify", "alias", "conversion"]),
+        "type": st.sampled_from(["track", "identify", "alias", "group", "conversion"]),
         "event_type": maybe("page_view"),
         "conversion_type": maybe("purchase"),
         "user_id": maybe("42"),

@@ -5,19 +5,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mbuzz import protocol
+from mbuzz.server.ingestion.fields import InvalidError
 from mbuzz.server.ingestion.timing import Timing
 from mbuzz.server.ingestion.validation import (
-    InvalidError,
     check_alias,
     check_conversion,
+    check_group,
     check_identify,
     check_item,
     check_size,
     check_track,
-    storable,
-    unquote,
 )
-from mbuzz.server.model import AliasCall, ConversionCall, IdentifyCall, TrackCall
+from mbuzz.server.model import (
+    AliasCall,
+    ConversionCall,
+    GroupCall,
+    IdentifyCall,
+    TrackCall,
+)
 
 NOW = 1_790_000_000_000
 TIMING = Timing(received_at_ms=NOW, currency="USD")
@@ -46,6 +51,7 @@ def errors_of(item, cookie=None):
         ({**TRACK, "type": "track"}, TrackCall),
         ({"type": "identify", "user_id": "1"}, IdentifyCall),
         ({"type": "alias", "user_id": "1", "previous_id": "2"}, AliasCall),
+        ({"type": "group", "group_id": "1"}, GroupCall),
         ({**SALE, "type": "conversion"}, ConversionCall),
         ({"type": "conversion", "conversion": SALE}, ConversionCall),
     ],
@@ -62,7 +68,7 @@ def test_item_must_be_an_object(item):
 @pytest.mark.parametrize("kind", ["page", "", None, 1, [], {}])
 def test_unknown_type_is_refused(kind):
     assert errors_of({**TRACK, "type": kind}) == [
-        "type must be one of alias, conversion, identify, track"
+        "type must be one of alias, conversion, group, identify, track"
     ]
 
 
@@ -274,7 +280,7 @@ def test_cookie_speaks_for_items_without_a_person():
     assert errors_of(nobody) == ["visitor_id or user_id is required"]
 
 
-# -- identify and alias --
+# -- identify, alias and group --
 
 
 def test_identify_keeps_what_it_says():
@@ -334,6 +340,53 @@ def test_identify_tells_every_error(item, errors):
 def test_alias_tells_every_error(item, errors):
     with pytest.raises(InvalidError) as refused:
         check_alias(item, TIMING, [])
+
+    assert list(refused.value.errors) == errors
+
+
+def test_group_keeps_what_it_says():
+    item = {"id": 5, "group_id": 1, "user_id": "u", "visitor_id": VISITOR}
+
+    call = check_group({**item, "traits": {"seats": 5}}, TIMING, [])
+
+    assert call == GroupCall(
+        call_id="5",
+        group_id="1",
+        user_id="u",
+        visitor_id=VISITOR,
+        traits={"seats": 5},
+        at_ms=NOW,
+    )
+
+
+def test_group_need_not_be_about_a_person():
+    call = check_group({"group_id": "acme"}, TIMING, [])
+
+    assert (call.call_id, call.user_id, call.visitor_id) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("item", "errors"),
+    [
+        ({}, ["group_id is required"]),
+        ({"group_id": " "}, ["illegal_user_id: group_id is a placeholder, not an id"]),
+        ({"group_id": "g" * 256}, ["group_id must be at most 255 characters"]),
+        ({"group_id": ["g"]}, ["group_id must be text or a whole number"]),
+        ({"group_id": 1, "user_id": True}, ["user_id must be text or a whole number"]),
+        (
+            {"visitor_id": "a b", "traits": 7, "timestamp": ""},
+            [
+                "group_id is required",
+                "visitor_id must be 1 to 255 letters, digits or . _ : -",
+                "traits must be a hash",
+                "timestamp must be a valid ISO8601 datetime",
+            ],
+        ),
+    ],
+)
+def test_group_tells_every_error(item, errors):
+    with pytest.raises(InvalidError) as refused:
+        check_group(item, TIMING, [])
 
     assert list(refused.value.errors) == errors
 
@@ -561,22 +614,6 @@ def test_size_of_what_is_nested_without_end_is_refused():
         check_size(nested(100_000))
 
 
-@pytest.mark.parametrize(
-    ("given", "kept"),
-    [("plain", "plain"), ("é", "é"), ("a\0b", "ab"), ("\ud800", "?"), ("é\0", "é")],
-)
-def test_text_that_databases_cannot_keep_is_cleaned(given, kept):
-    assert storable(given) == kept
-
-
-@pytest.mark.parametrize(
-    ("given", "kept"),
-    [('"a"', "a"), ("'a'", "a"), ("\"a'", "\"a'"), ('"', '"'), ('""a""', '"a"')],
-)
-def test_one_pair_of_quotes_is_taken_off(given, kept):
-    assert unquote(given) == kept
-
-
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: (
@@ -585,12 +622,13 @@ JSON = st.recursive(
     max_leaves=8,
 )
 FIELDS = st.sampled_from(
-    "type event_type event visitor_id anonymous_id user_id previous_id session_id id "
-    "event_id timestamp properties traits url referrer conversion conversion_type "
-    "revenue currency order_id idempotency_key converted_at".split()
+    "type event_type event visitor_id anonymous_id user_id previous_id group_id id "
+    "session_id event_id timestamp properties traits url referrer conversion "
+    "conversion_type revenue currency order_id idempotency_key converted_at".split()
 )
 ITEMS = st.dictionaries(
-    FIELDS, JSON | st.sampled_from(["track", "alias", "conversion", "identify", "a1"])
+    FIELDS,
+    JSON | st.sampled_from(["track", "alias", "conversion", "group", "identify", "a1"]),
 )
 
 
@@ -609,7 +647,9 @@ def test_any_json_is_a_call_or_has_reasons_why_not(item):
         assert said
         assert all(isinstance(text, str) and text for text in said)
     else:
-        assert isinstance(said, TrackCall | IdentifyCall | AliasCall | ConversionCall)
+        assert isinstance(
+            said, TrackCall | IdentifyCall | AliasCall | GroupCall | ConversionCall
+        )
 
 
 def test_check_track_is_what_items_go_through():

@@ -7,6 +7,7 @@ import pytest
 from mbuzz.server.model import (
     AliasCall,
     ConversionCall,
+    GroupCall,
     IdentifyCall,
     Tenant,
     TrackCall,
@@ -84,6 +85,20 @@ class Shop:
 
     def alias(self, user, previous, minute=0):
         return self.do(AliasCall(user_id=user, previous_id=previous, at_ms=at(minute)))
+
+    def group(
+        self, group_id, minute=0, user=None, visitor=None, call_id=None, **traits
+    ):
+        return self.do(
+            GroupCall(
+                call_id=call_id,
+                group_id=group_id,
+                user_id=user,
+                visitor_id=visitor,
+                traits=traits,
+                at_ms=at(minute),
+            )
+        )
 
     def conversion(self, minute, visitor=None, user=None, revenue=1000, **fields):
         number = next(self._numbers)

@@ -1,0 +1,211 @@
+"""The fields of a call, read one by one; what is wrong with each is added to a list."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Mapping
+from typing import cast
+
+from mbuzz import protocol
+from mbuzz.server.ingestion.timing import BadTimeError, Timing
+
+_PRINTABLE = re.compile(r"[\x21-\x7e]{1,128}")
+
+# Values that programs send when they have no id. Source: the lists of PostHog and
+# Mixpanel, which found them in the wild.
+_NO_IDS = frozenset(
+    "null undefined none nil nan true false 0 -1 anonymous guest anon unknown user_id "
+    "userid id email distinct_id visitor_id {} not_authenticated "
+    "00000000-0000-0000-0000-000000000000".split()
+) | {"[object object]"}
+
+
+class InvalidError(Exception):
+    """An item cannot be taken; each text is one reason."""
+
+    def __init__(self, *errors: str) -> None:
+        super().__init__("; ".join(errors))
+        self.errors = errors
+
+
+def people(
+    item: Mapping[str, object], errors: list[str]
+) -> tuple[str | None, str | None]:
+    """Return the visitor and the user, of whom there must be one."""
+    known = len(errors)
+    visitor_id = read_visitor(item, errors)
+    user_id = read_id(item, "user_id", errors)
+    if visitor_id is None and user_id is None and len(errors) == known:
+        errors.append("visitor_id or user_id is required")
+    return visitor_id, user_id
+
+
+def visitor_field(item: Mapping[str, object]) -> object:
+    """Return the visitor as given; older clients have another name for it."""
+    return item.get("visitor_id") or item.get("anonymous_id")
+
+
+def read_visitor(item: Mapping[str, object], errors: list[str]) -> str | None:
+    """Return the visitor's id, without the quotes of a cookie."""
+    both = item.get("visitor_id"), item.get("anonymous_id")
+    if all(both) and both[0] != both[1]:
+        errors.append("visitor_id and anonymous_id are the same thing, but differ")
+        return None
+    given = visitor_field(item)
+    if given is None or given == "":
+        return None
+    usable = isinstance(given, str | int) and not isinstance(given, bool)
+    text = unquote(str(given)) if usable else ""
+    if not protocol.WIRE_ID.fullmatch(text):
+        errors.append("visitor_id must be 1 to 255 letters, digits or . _ : -")
+        return None
+    return text
+
+
+def unquote(text: str) -> str:
+    """Return *text* without spaces and one pair of quotes around it."""
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        text = text[1:-1].strip()
+    return text
+
+
+def read_id(
+    item: Mapping[str, object], name: str, errors: list[str], *, required: bool = False
+) -> str | None:
+    """Return a user's or group's id; whole numbers count as their digits."""
+    given = item.get(name)
+    if given is None or given == "":
+        if required:
+            errors.append(f"{name} is required")
+        return None
+    if isinstance(given, bool) or not isinstance(given, str | int):
+        errors.append(f"{name} must be text or a whole number")
+        return None
+    text = str(given).strip()
+    if not text or text.lower() in _NO_IDS:
+        errors.append(f"illegal_user_id: {name} is a placeholder, not an id")
+        return None
+    if len(text) > protocol.MAX_USER_ID or storable(text) != text:
+        errors.append(f"{name} must be at most {protocol.MAX_USER_ID} characters")
+        return None
+    return text
+
+
+def read_session(item: Mapping[str, object]) -> str | None:
+    """Return the client's session; one that is no id is ignored."""
+    given = read_text(item, "session_id")
+    return given if given and protocol.WIRE_ID.fullmatch(given) else None
+
+
+def read_event_id(item: Mapping[str, object], errors: list[str]) -> str | None:
+    """Return the event's own id, its idempotency key."""
+    given = item.get("id", item.get("event_id"))
+    if given is None:
+        return None
+    if not isinstance(given, str) or not _PRINTABLE.fullmatch(given):
+        errors.append(
+            f"id must be at most {protocol.MAX_EVENT_ID} printable ASCII characters"
+        )
+        return None
+    return given
+
+
+def read_time(
+    item: Mapping[str, object], timing: Timing, errors: list[str], also: str = ""
+) -> tuple[int, frozenset[str]]:
+    """Return when it happened in UTC milliseconds, and what is odd about that."""
+    given = item.get("timestamp")
+    if also and item.get(also) is not None:
+        given = item[also]
+    try:
+        return timing.resolve(given)
+    except BadTimeError as error:
+        errors.append(str(error))
+        return timing.received_at_ms, frozenset()
+
+
+def read_text(item: Mapping[str, object], name: str) -> str | None:
+    """Return an id of any form as text, a long one as its digest."""
+    value = item.get(name)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    text = storable(str(value).strip())
+    if len(text) > protocol.MAX_USER_ID:  # cut, two of them could become one
+        text = hashlib.sha256(text.encode()).hexdigest()
+    return text or None
+
+
+def page_fact(
+    item: Mapping[str, object],
+    properties: Mapping[str, object],
+    name: str,
+    *,
+    empty: bool = False,
+) -> str | None:
+    """Return a fact about the page; older clients put it beside the properties."""
+    value = properties.get(name, item.get(name))
+    if not isinstance(value, str):
+        return None
+    return value if value or empty else None
+
+
+def read_mapping(
+    item: Mapping[str, object], name: str, errors: list[str], warnings: list[str]
+) -> Mapping[str, object]:
+    """Return the properties or traits, bounded."""
+    given = item.get(name)
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        errors.append(f"{name} must be a hash")
+        return {}
+    if len(given) > protocol.MAX_PROPERTIES:
+        errors.append(f"{name} may have at most {protocol.MAX_PROPERTIES} keys")
+        return {}
+    try:
+        bounded = _Bounds(name)
+        clean = bounded.value(given, 1)
+    except InvalidError as error:
+        errors.extend(error.errors)
+        return {}
+    if bounded.cut:
+        warnings.append(f"{name}: text over {protocol.MAX_STRING} characters was cut")
+    return cast("dict[str, object]", clean)
+
+
+class _Bounds:
+    """Copies a JSON value, refusing what is too deep and cutting what is too long."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.cut = False
+
+    def value(self, value: object, depth: int) -> object:
+        if isinstance(value, str):
+            if len(value) > protocol.MAX_STRING:
+                self.cut = True
+                value = value[: protocol.MAX_STRING]
+            return storable(value)
+        if isinstance(value, dict | list) and depth > protocol.MAX_DEPTH:
+            raise InvalidError(
+                f"{self._name} may be nested {protocol.MAX_DEPTH} levels deep"
+            )
+        if isinstance(value, dict):
+            return {
+                storable(k)[:255]: self.value(v, depth + 1) for k, v in value.items()
+            }
+        if isinstance(value, list):
+            return [self.value(v, depth + 1) for v in value]
+        if isinstance(value, float) and not math.isfinite(value):
+            return None  # 1e999 is JSON, and what it becomes is not
+        return value
+
+
+def storable(text: str) -> str:
+    """Return *text* without what databases cannot keep: NUL and lone surrogates."""
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode()
+    return text.replace("\0", "") if "\0" in text else text
