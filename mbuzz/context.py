@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
+
+TYPE_CHECKING = False  # `typing` is slow to load
+if TYPE_CHECKING:
+    from typing import Any
+
+_LONGEST_HEADER = 255  # of which a trace needs 55
+_HEX = frozenset("0123456789abcdef")
 
 
 class RequestContext:
@@ -22,6 +27,7 @@ class RequestContext:
         "request_id",
         "session_id",
         "started_at_ms",
+        "traceparent",
         "url",
         "user_agent",
         "user_id",
@@ -41,6 +47,7 @@ class RequestContext:
         request_id: str | None = None,
         flow_id: str | None = None,
         parent_id: str | None = None,
+        traceparent: str | None = None,
         started_at_ms: int | None = None,
     ) -> None:
         self.visitor_id = visitor_id
@@ -52,11 +59,50 @@ class RequestContext:
         self.request_id = request_id
         self.flow_id = flow_id
         self.parent_id = parent_id
+        self.traceparent = traceparent  # as `read_traceparent` returns it
         self.started_at_ms = started_at_ms
         self.visitor_used = False  # a call spoke for the visitor: the browser must know
 
+    @property
+    def trace_id(self) -> str | None:
+        """Return the 32 hex digits of the trace that this is a part of."""
+        return self.traceparent[3:35] if self.traceparent else None
+
     def __repr__(self) -> str:
         return f"<RequestContext visitor={self.visitor_id} user={self.user_id}>"
+
+
+def _of_outer(name: str) -> Any:
+    """Return an attribute that is the outer context's, for reading and writing."""
+    return property(
+        lambda self: getattr(self.outer, name),
+        lambda self, value: setattr(self.outer, name, value),
+    )
+
+
+class _Flow(RequestContext):
+    """The same request under other correlation ids.
+
+    Who is served stays one fact: a log-in inside of the flow is the request's too.
+    """
+
+    __slots__ = ("outer",)
+
+    visitor_id = _of_outer("visitor_id")
+    session_id = _of_outer("session_id")
+    user_id = _of_outer("user_id")
+    visitor_used = _of_outer("visitor_used")
+    url = _of_outer("url")
+    referrer = _of_outer("referrer")
+    user_agent = _of_outer("user_agent")
+    started_at_ms = _of_outer("started_at_ms")
+
+    def __init__(self, outer: RequestContext) -> None:  # not the base's: it would write
+        self.outer = outer
+        self.request_id = outer.request_id
+        self.flow_id = outer.flow_id
+        self.parent_id = outer.parent_id
+        self.traceparent = outer.traceparent
 
 
 _current: ContextVar[RequestContext | None] = ContextVar("mbuzz", default=None)
@@ -67,20 +113,44 @@ def current() -> RequestContext | None:
     return _current.get()
 
 
-@contextmanager
-def serving(context: RequestContext | None) -> Iterator[None]:
-    """Make *context* the current one for a block, in this frame and its callees."""
-    token = _current.set(context)
-    try:
-        yield
-    finally:
+class Serving:
+    """A block that is run as one context; made by `serving`."""
+
+    __slots__ = ("_context", "_tokens")
+
+    def __init__(self, context: RequestContext | None) -> None:
+        self._context = context
+        self._tokens: list[Token[RequestContext | None]] = []  # it may be nested
+
+    def __enter__(self) -> None:
+        self._tokens.append(_current.set(self._context))
+
+    def __exit__(self, *_error: object) -> None:
         try:
-            _current.reset(token)
+            _current.reset(self._tokens.pop())
         except ValueError:  # the block was left in another context than it entered
             _current.set(None)
 
 
-@contextmanager
+class Scope(Serving):
+    """A block that is run as a context of its own, which `with` hands out."""
+
+    __slots__ = ("_own",)
+
+    def __init__(self, context: RequestContext) -> None:
+        super().__init__(context)
+        self._own = context
+
+    def __enter__(self) -> RequestContext:  # type: ignore[override]
+        super().__enter__()
+        return self._own
+
+
+def serving(context: RequestContext | None) -> Serving:
+    """Make *context* the current one for a block, in this frame and its callees."""
+    return Serving(context)
+
+
 def context_scope(
     *,
     visitor_id: str | None = None,
@@ -89,15 +159,64 @@ def context_scope(
     request_id: str | None = None,
     flow_id: str | None = None,
     parent_id: str | None = None,
-) -> Iterator[RequestContext]:
-    """Give the calls of a script or job an explicit identity."""
-    context = RequestContext(
-        visitor_id=visitor_id,
-        session_id=session_id,
-        user_id=user_id,
+    traceparent: str | None = None,
+) -> Scope:
+    """Give the calls of a block an explicit identity, or tie them together.
+
+    With a `visitor_id`, `session_id` or `user_id` the block is about exactly that
+    identity: nothing of a surrounding request's visitor, user or page gets in. Without
+    any, it stays the surrounding request, whose user `identify()` sets in here too.
+    Correlation ids that are not given are the surrounding ones in both cases;
+    `traceparent` is a W3C header's text, ignored if it is none.
+    """
+    around = current()
+    context: RequestContext
+    if around is None or (visitor_id, session_id, user_id) != (None, None, None):
+        context = RequestContext(
+            visitor_id=visitor_id, session_id=session_id, user_id=user_id
+        )
+        if around is not None:
+            _correlate(
+                context,
+                request_id=around.request_id,
+                flow_id=around.flow_id,
+                parent_id=around.parent_id,
+                traceparent=around.traceparent,
+            )
+    else:
+        context = _Flow(around)
+    _correlate(
+        context,
         request_id=request_id,
         flow_id=flow_id,
         parent_id=parent_id,
+        traceparent=read_traceparent(traceparent),
     )
-    with serving(context):
-        yield context
+    return Scope(context)
+
+
+def _correlate(context: RequestContext, **given: str | None) -> None:
+    for name, value in given.items():
+        if value is not None:
+            setattr(context, name, value)
+
+
+def read_traceparent(header: object) -> str | None:
+    """Return a ``traceparent`` header if it is well-formed, else None.
+
+    Only version 00 is known, and an id of zeros is none.
+
+    Source: W3C Trace Context, section 3.2.
+    """
+    if not isinstance(header, str) or len(header) > _LONGEST_HEADER:
+        return None
+    text = header.strip(" \t")
+    parts = text.split("-")
+    if [len(part) for part in parts] != [2, 32, 16, 2] or not _HEX.issuperset(
+        "".join(parts)
+    ):
+        return None
+    version, trace, span, _ = parts
+    if version != "00" or not trace.strip("0") or not span.strip("0"):
+        return None
+    return text

@@ -94,11 +94,13 @@ class Exchange:
         if client is None or request is None:
             return
         context = self.context
-        context.started_at_ms = client.clock.now_ms()
+        now_ms = client.clock.now_ms()
+        context.started_at_ms = now_ms
         context.url = request.url
         context.referrer = request.referrer
         context.user_agent = request.user_agent
-        context.request_id = request.header("x-request-id")
+        context.request_id = request.request_id or ids.time_ordered("req", now_ms)
+        context.traceparent = request.traceparent
         visitor = read_cookie(request.cookie, protocol.VISITOR_COOKIE)
         session = read_cookie(request.cookie, protocol.SESSION_COOKIE)
         self._new_visitor = visitor is None

@@ -7,8 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
+from mbuzz.context import read_traceparent
+
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _SAFE_IN_PATH = "/:@!$&'()*+,;=~-._"
 
@@ -90,6 +93,17 @@ class WebRequest:
     def user_agent(self) -> str | None:
         """Return what the browser calls itself."""
         return _bounded(self.header("user-agent"), _LONGEST_AGENT)
+
+    @property
+    def request_id(self) -> str | None:
+        """Return what a proxy calls the request; None if that is no id."""
+        given = (self.header("x-request-id") or "").strip(" \t")
+        return given if _REQUEST_ID.fullmatch(given) else None
+
+    @property
+    def traceparent(self) -> str | None:
+        """Return the trace that the request is a part of, as the header says it."""
+        return read_traceparent(self.header("traceparent"))
 
 
 def _bounded(text: str | None, longest: int) -> str | None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 import threading
 import time
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from mbuzz.client import Client
 from mbuzz.config import Config
 from mbuzz.context import serving
 from mbuzz.testing import WSGITransport, capture
+from mbuzz.travel import carrier
 from mbuzz.web import exchange as exchanges
 from mbuzz.web.exchange import Site, is_served, plain, status_code
 from tests.web.visits import (
@@ -200,6 +202,35 @@ def test_request_id_ties_the_events_together(site, events):
     begin(site, {**NAVIGATION, "X-Request-ID": "r-1"})
 
     assert events.page_views()[0]["correlation"] == {"request_id": "r-1"}
+
+
+@pytest.mark.parametrize("sent", [None, "", "a b", "x" * 129])
+def test_request_without_a_sane_id_gets_one_of_its_own(site, events, sent):
+    headers = NAVIGATION if sent is None else {**NAVIGATION, "X-Request-ID": sent}
+
+    made = [begin(site, headers).context.request_id for _ in range(2)]
+
+    assert all(re.fullmatch("req_[0-9a-f]{32}", name) for name in made)
+    assert made[0] != made[1]
+
+
+def test_request_is_part_of_the_trace_that_its_header_names(site, events):
+    trace, span = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    headers = {**NAVIGATION, "traceparent": f"00-{trace}-{span}-01"}
+
+    traced, plain_one = begin(site, headers), begin(site)
+
+    assert (traced.context.trace_id, plain_one.context.trace_id) == (trace, None)
+
+
+def test_visitor_of_a_job_is_known_to_the_browser(site, events):
+    exchange = begin(site, headers=FETCH)
+    with serving(exchange.context):
+        carried = carrier()
+
+    cookies = values(exchange.respond(200, JSON))
+
+    assert cookies == {"_mbuzz_vid": carried["visitor_id"]}
 
 
 def test_site_leaves_out_paths(site, events):
@@ -503,7 +534,7 @@ def test_network_that_is_off_is_not_waited_for(site):
 
 
 def test_page_view_that_could_not_be_made_is_not_waited_for(site, hanging, monkeypatch):
-    monkeypatch.setattr(serialization, "encode", None)
+    monkeypatch.setattr(serialization.Encoder, "mapping", None)
 
     assert names(begin(site).respond(200, HTML)) == BOTH
     assert site._pacing._expected is None

@@ -128,3 +128,31 @@ def test_content_type_is_found_and_what_is_no_text_is_not():
         "text/plain",
         None,
     )
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ("7f3a-1", "7f3a-1"),
+        (" 7f3a ", "7f3a"),
+        ("~" * 128, "~" * 128),
+        ("~" * 129, None),
+        ("a b", None),
+        ("a\r\nb", None),
+        ("caf\u00e9", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_request_id_is_short_printable_text(sent, read):
+    headers = {} if sent is None else {"X-Request-ID": sent}
+
+    assert a_request(headers).request_id == read
+
+
+def test_traceparent_is_read_if_it_is_one():
+    sent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+    assert a_request({"traceparent": sent}).traceparent == sent
+    assert a_request({"traceparent": f"{sent}-1"}).traceparent is None
+    assert a_request().traceparent is None
