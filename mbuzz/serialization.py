@@ -2,208 +2,328 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import fields, is_dataclass
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
-from enum import Enum
-from itertools import islice
-from pathlib import PurePath
-from typing import cast
-from uuid import UUID
+from json import encoder as _json
 
-from mbuzz import guard, protocol, redaction
-from mbuzz.clock import iso, to_ms
+from mbuzz import protocol
+from mbuzz.secret_names import EMAIL, OPEN, NameRules
+from mbuzz.suspicion import Suspicion
+from mbuzz.wire_text import shortened, storable
+
+TYPE_CHECKING = False  # `typing` itself would cost more than all of this module
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any
+
+    from mbuzz.redaction import Redactor
+
+__all__ = ["Encoder", "EventTooLargeError", "encode", "storable"]
 
 # Bound at import: a host's test that patches json.dumps must not see our calls.
 _encode = json.JSONEncoder(
     ensure_ascii=True, allow_nan=False, separators=(",", ":"), check_circular=False
 ).encode
+_literal = _json.encode_basestring_ascii
 
-_CUT = "...[cut]"
-_INT64 = 2**63
+_ENVELOPE = 2_048  # bytes of an event left for what is beside its properties
+_MOST_FAST = 4_096  # characters of a mapping that takes the fast path
+_CARDS_FROM = 3 * 10**12  # no card's number is smaller, and times in ms are
+_MOST_SHAPES = 512
+_MOST_TEXTS = 300  # of a graph that takes the fast path
+_LONGEST_SHAPE = 2_000  # characters
 _LONGEST_NAME = 255
-_URL_BEGINS = ("http://", "https://", "/")
-_MOST_TEXT = 4 * protocol.MAX_EVENT_BYTES  # characters looked at, for one event
+_SHORTEST = 32  # characters that no string is cut below
 
 
 class EventTooLargeError(ValueError):
     """The event is over the wire's size even after its strings were cut."""
 
 
-def encode(item: Mapping[str, object], *, redact: bool = True) -> bytes:
-    """Return *item* as one line of JSON, a snapshot that later changes do not reach.
+def _chunks_of() -> Callable[[Mapping[str, object], int], Iterable[str]]:
+    """Return what encodes a flat dict into parts without what `JSONEncoder` adds.
 
-    `properties` and `traits` may hold anything; the other fields are plain already,
-    but for characters that no text may have.
+    That is a third of the time of a small event.
+    """
+    make = getattr(_json, "c_make_encoder", None)
+    if make is None:
+        return lambda source, _: (_encode(source),)
+    made: Callable[[Mapping[str, object], int], Iterable[str]] = make(
+        *(None, None, _literal, None, ":", ",", False, False, False)
+    )
+    return made
+
+
+_chunks = _chunks_of()
+
+
+class Encoder:
+    """Encodes events under one configuration of what is redacted; thread-safe.
+
+    *pii* is ``strict``, ``standard`` or ``off``. *redact_keys* are words or whole
+    names of properties, *redact_patterns* regular expressions for parts of texts,
+    *allow_keys* names that are no secrets.
+
+    Raises:
+        re.error: If one of *redact_patterns* is no regular expression.
+    """
+
+    __slots__ = ("_redactor", "_shapes", "_suspicion", "_trait_shapes")
+
+    def __init__(
+        self,
+        *,
+        pii: str = "standard",
+        redact_keys: tuple[str, ...] = (),
+        redact_patterns: tuple[str, ...] = (),
+        allow_keys: tuple[str, ...] = (),
+    ) -> None:
+        strict = pii == "strict"
+        names = NameRules(strict=strict, redact_keys=redact_keys, allow_keys=allow_keys)
+        suspicion = Suspicion(names, strict=strict, patterns=redact_patterns)
+        self._suspicion = None if pii == "off" else suspicion
+        self._redactor: Redactor | None = None  # made when there is something to see
+        # Names of properties, joined: how many there are, or -1 for unfit.
+        self._shapes: dict[str, int] = {}
+        self._trait_shapes: dict[str, int] = {}
+
+    def mapping(
+        self,
+        source: Mapping[str, object],
+        *,
+        room: int = protocol.MAX_EVENT_BYTES - _ENVELOPE,
+    ) -> str:
+        """Return properties as JSON in ASCII, at most *room* bytes of it.
+
+        Raises:
+            EventTooLargeError: If it has more even with its longest strings cut.
+        """
+        if type(source) is dict:
+            text = self._fast(source, self._shapes)
+            if text is not None and len(text) <= room:
+                return text
+        return self._slow(source, room, traits=False)
+
+    def traits(
+        self,
+        source: Mapping[str, object],
+        *,
+        room: int = protocol.MAX_EVENT_BYTES - _ENVELOPE,
+    ) -> str:
+        """Return traits like properties, but for names and e-mail addresses.
+
+        Those are kept, in strict mode too: they were given on purpose.
+
+        Raises:
+            EventTooLargeError: If it has more than *room* bytes.
+        """
+        if type(source) is dict:
+            text = self._fast(source, self._trait_shapes)
+            if text is not None and len(text) <= room:
+                return text
+        return self._slow(source, room, traits=True)
+
+    def text(self, value: str) -> str:
+        """Return a plain field, such as an id, as the literal of a JSON string."""
+        if not value.isascii() or "\0" in value:
+            value = storable(value)
+        return _literal(value)
+
+    def item(self, item: Mapping[str, object]) -> bytes:
+        """Return a whole event as one line of JSON, a snapshot of it.
+
+        `properties` and `traits` may hold anything; the other fields are left as they
+        are, but for characters that no text may have.
+
+        Raises:
+            EventTooLargeError: If it is over the wire's limit for one event.
+        """
+        from mbuzz.plain import Cleaner
+
+        around = Cleaner(None)
+        payloads = {"properties": self.mapping, "traits": self.traits}
+        parts = {
+            name: _encode(around.value(value, 1, OPEN))
+            for name, value in item.items()
+            if name not in payloads
+        }
+        room = protocol.MAX_EVENT_BYTES - 1  # braces, and commas less one
+        room -= sum(len(name) + len(part) + 4 for name, part in parts.items())
+        given: list[str] = [name for name in payloads if name in item]
+        for left, name in enumerate(given):
+            room -= len(name) + 4
+            share = room if left == len(given) - 1 else room // 2
+            source: Any = item[name]
+            parts[name] = payloads[name](source, room=share)
+            room -= len(parts[name])
+        body = ",".join(f"{_literal(name)}:{parts[name]}" for name in item)
+        if len(body) + 2 > protocol.MAX_EVENT_BYTES:
+            raise _too_large()
+        return f"{{{body}}}".encode("ascii")
+
+    def _fast(self, source: dict[Any, Any], shapes: dict[str, int]) -> str | None:
+        """Return innocent dicts and lists as JSON; None means that it needs a look.
+
+        The names are checked once for every set of them, the values with searches
+        that only C sees, and all of it is encoded in one go.
+        """
+        source = source.copy()  # another thread may change it between look and use
+        texts = [""]
+        if not self._gather(source, texts, shapes, 1):
+            return None
+        text = "\n".join(texts)
+        if len(text) > _MOST_FAST or "\0" in text:
+            return None
+        if not text.isascii() and storable(text) != text:
+            return None
+        suspicion = self._suspicion
+        if suspicion is not None:
+            if suspicion.of(text, emails=shapes is self._trait_shapes):
+                return None
+            if suspicion.patterns and suspicion.matches(texts[1:]):
+                return None
+        return "".join(_chunks(source, 0))
+
+    def _gather(  # noqa: C901
+        self,
+        source: dict[Any, Any] | list[Any],
+        texts: list[str],
+        shapes: dict[str, int],
+        depth: int,
+    ) -> bool:
+        """Collect the texts of a copy and copy what is in it; False if unfit."""
+        values: Iterable[Any] = source
+        if type(source) is dict:
+            try:
+                shape = "\0".join(source)
+            except TypeError:
+                return False
+            # With the count, no name that has a NUL can be taken for two.
+            if shapes.get(shape) != len(source) and not self._learn(
+                shape, source, shapes
+            ):
+                return False
+            values = source.values()
+        elif len(source) > protocol.MAX_PROPERTIES:
+            return False
+        flat = True
+        for value in values:
+            kind = type(value)
+            if kind is str:
+                texts.append(value)
+            elif kind is int or kind is float:
+                if not -_CARDS_FROM < value < _CARDS_FROM:  # NaN is not, either
+                    return False
+            elif kind is dict or kind is list:
+                flat = False
+            elif kind is not bool and value is not None:
+                return False
+        return flat or (
+            depth < protocol.MAX_DEPTH
+            and len(texts) < _MOST_TEXTS
+            and self._gather_inner(source, texts, shapes, depth + 1)
+        )
+
+    def _gather_inner(
+        self,
+        source: dict[Any, Any] | list[Any],
+        texts: list[str],
+        shapes: dict[str, int],
+        depth: int,
+    ) -> bool:
+        entries = source.items() if type(source) is dict else enumerate(source)
+        for place, value in entries:
+            if type(value) is dict or type(value) is list:
+                inner = source[place] = value.copy()
+                texts.append("")  # counts for what has no text itself
+                if not self._gather(inner, texts, shapes, depth):
+                    return False
+        return True
+
+    def _learn(
+        self, shape: str, source: dict[Any, Any], shapes: dict[str, int]
+    ) -> bool:
+        """Remember whether these names all are innocent, and return it."""
+        if shape in shapes or len(shape) > _LONGEST_SHAPE:
+            return False
+        if len(shapes) >= _MOST_SHAPES:
+            shapes.clear()
+        traits = shapes is self._trait_shapes
+        fit = len(source) <= protocol.MAX_PROPERTIES and all(
+            self._is_innocent(name, traits=traits) for name in source
+        )
+        shapes[shape] = len(source) if fit else -1
+        return fit
+
+    def _is_innocent(self, name: object, *, traits: bool) -> bool:
+        if type(name) is not str or len(name) > _LONGEST_NAME or storable(name) != name:
+            return False
+        suspicion = self._suspicion
+        if suspicion is None:
+            return True
+        # An e-mail address, where its name asks for one, is seen by its look.
+        return (
+            suspicion.names.kind(name, traits=traits) in (OPEN, EMAIL)
+            and not suspicion.of(f"\n{name}")
+            and not suspicion.matches([name])
+        )
+
+    def _slow(self, source: Mapping[Any, object], room: int, *, traits: bool) -> str:
+        from mbuzz.plain import Cleaner
+
+        if self._redactor is None and self._suspicion is not None:
+            from mbuzz.redaction import Redactor
+
+            self._redactor = Redactor(self._suspicion)
+        cleaner = Cleaner(self._redactor, traits=traits)
+        clean = cleaner.properties(source)
+        if cleaner.full:
+            raise _too_large()
+        text = _encode(clean)
+        return text if len(text) <= room else _fitted(clean, room)
+
+
+def _fitted(clean: dict[str, object], room: int) -> str:
+    """Return *clean* as JSON with its longest strings cut until it fits."""
+    text = _encode(_cut(clean, _SHORTEST))
+    if len(text) > room:
+        raise _too_large()
+    fits, too_long = _SHORTEST, protocol.MAX_STRING
+    while too_long - fits > _SHORTEST:
+        most = (fits + too_long) // 2
+        tried = _encode(_cut(clean, most))
+        if len(tried) <= room:
+            fits, text = most, tried
+        else:
+            too_long = most
+    return text
+
+
+def _cut(value: object, most: int) -> object:
+    """Return plain JSON with no string over *most* characters."""
+    if type(value) is str:
+        return shortened(value, most)
+    if type(value) is dict:
+        return {name: _cut(entry, most) for name, entry in value.items()}
+    if type(value) is list:
+        return [_cut(entry, most) for entry in value]
+    return value
+
+
+def _too_large() -> EventTooLargeError:
+    return EventTooLargeError(f"an event may have {protocol.MAX_EVENT_BYTES} bytes")
+
+
+_encoders: dict[bool, Encoder] = {}
+
+
+def encode(item: Mapping[str, object], *, redact: bool = True) -> bytes:
+    """Return *item* as `Encoder.item` does, with the standard redaction or none.
 
     Raises:
         EventTooLargeError: If it is over the wire's limit for one event.
     """
-    ready = {
-        name: storable(value) if type(value) is str else value
-        for name, value in item.items()
-    }
-    for name in ("properties", "traits"):
-        if name in ready:
-            ready[name] = _Cleaner(redact=redact).mapping(
-                cast("Mapping[object, object]", ready[name]), 1
-            )
-    body = _encode(ready).encode("ascii")
-    if len(body) > protocol.MAX_EVENT_BYTES:
-        raise EventTooLargeError(f"an event may have {protocol.MAX_EVENT_BYTES} bytes")
-    return body
-
-
-def storable(text: str) -> str:
-    """Return *text* without what databases cannot keep: NUL and lone surrogates."""
-    if not text.isascii():
-        text = text.encode("utf-8", "replace").decode()
-    return text.replace("\0", "") if "\0" in text else text
-
-
-class _Cleaner:
-    """Turns any object graph into plain JSON values; one bad value costs itself only.
-
-    Depth, key counts and the work for one event are bounded, so a graph that contains
-    itself ends too, and soon.
-    """
-
-    __slots__ = ("_redact", "_room")
-
-    def __init__(self, *, redact: bool) -> None:
-        self._redact = redact
-        self._room = _MOST_TEXT
-
-    def mapping(self, source: Mapping[object, object], depth: int) -> dict[str, object]:
-        clean: dict[str, object] = {}
-        for raw_name, value in islice(source.items(), protocol.MAX_PROPERTIES):
-            if self._room < 0:  # far over the limit of an event: it will be refused
-                break
-            name, secret = self._name(raw_name)
-            clean[name] = redaction.REDACTED if secret else self.value(value, depth + 1)
-        return clean
-
-    def _name(self, raw: object) -> tuple[str, bool]:
-        """Return a key as text, and whether it names a secret."""
-        if type(raw) is str:
-            name = raw
-        else:
-            name = guard.attempt(lambda: str(raw), lambda _: "[unreadable]")
-        secret = self._redact and _is_secret(name)
-        name = name[:_LONGEST_NAME]
-        self._room -= len(name) + 4  # quotes, colon and comma
-        return storable(name), secret
-
-    def value(self, value: object, depth: int) -> object:
-        kind = type(value)
-        if kind is str:
-            return self.text(cast("str", value))
-        if value is None or kind is bool:
-            return value
-        if kind is int:
-            number = cast("int", value)
-            return number if -_INT64 <= number < _INT64 else self._long(number)
-        if kind is float:
-            return value if math.isfinite(cast("float", value)) else None
-        return guard.attempt(
-            lambda: self._other(value, depth),
-            lambda _: f"[{kind.__name__}: cannot be encoded]",
-        )
-
-    def text(self, text: str) -> str:
-        # Redacted before it is cut: half a secret does not look like one.
-        text = text[: 2 * protocol.MAX_STRING]
-        self._room -= len(text)
-        if self._redact:
-            if text[:8].lower().startswith(_URL_BEGINS):
-                text = redaction.scrub_url(text)
-            else:
-                text = redaction.scrub_text(text)
-        return storable(self._cut(text))
-
-    def _cut(self, text: str) -> str:
-        if len(text) <= protocol.MAX_STRING:
-            return text
-        return text[: protocol.MAX_STRING - len(_CUT)] + _CUT
-
-    def _long(self, number: int) -> str:
-        # int-to-str is quadratic and limited by the interpreter; hex is neither
-        return str(number) if number.bit_length() < 1024 else hex(number)[:1024]
-
-    def _other(self, value: object, depth: int) -> object:  # noqa: C901
-        """Encode what is not plain JSON already; may raise, `value` catches it."""
-        if isinstance(value, str):
-            return self.text(str.__str__(value))
-        if isinstance(value, Enum):
-            return self.value(value.value, depth + 1) if depth < 50 else None
-        if isinstance(value, int | float):
-            return self.value(_plain_number(value), depth)
-        if isinstance(value, Decimal):
-            return self._cut(str(value)) if value.is_finite() else None
-        if isinstance(value, datetime):
-            return iso(to_ms(value))
-        if isinstance(value, date | time):
-            return value.isoformat()
-        if isinstance(value, timedelta):
-            return value.total_seconds()
-        if isinstance(value, UUID | PurePath):
-            return self.text(str(value))
-        if isinstance(value, bytes | bytearray | memoryview):
-            return self._bytes(bytes(value))
-        if depth > protocol.MAX_DEPTH:
-            return "[too deep]"
-        if isinstance(value, Mapping):
-            return self.mapping(value, depth)
-        if hasattr(value, "_asdict"):  # a NamedTuple
-            return self.mapping(value._asdict(), depth)
-        if isinstance(value, list | tuple | set | frozenset):
-            return self._list(value, depth)
-        return self._object(value, depth)
-
-    def _bytes(self, raw: bytes) -> str:
-        try:
-            return self.text(raw.decode())
-        except UnicodeDecodeError:
-            return self.text(base64.b64encode(raw[: protocol.MAX_STRING]).decode())
-
-    def _list(self, values: Iterable[object], depth: int) -> list[object]:
-        clean: list[object] = []
-        for value in islice(values, protocol.MAX_PROPERTIES):
-            if self._room < 0:
-                break
-            self._room -= 2
-            clean.append(self.value(value, depth + 1))
-        return clean
-
-    def _object(self, value: object, depth: int) -> object:
-        """Encode an object by its fields where it has some, else by its text."""
-        if is_dataclass(value) and not isinstance(value, type):
-            names = [entry.name for entry in fields(value)]
-            return self.mapping({n: getattr(value, n) for n in names}, depth)
-        for dump, declared in (("model_dump", "model_fields"), ("dict", "__fields__")):
-            method = getattr(value, dump, None)  # pydantic 2 and 1
-            if callable(method) and hasattr(type(value), declared):
-                return self.mapping(method(), depth)
-        attributes = getattr(type(value), "__attrs_attrs__", None)
-        if attributes is not None:
-            names = [attribute.name for attribute in attributes]
-            return self.mapping({n: getattr(value, n) for n in names}, depth)
-        item = getattr(value, "item", None)  # a numpy scalar
-        if callable(item) and getattr(value, "shape", None) == ():
-            return self.value(item(), depth + 1)
-        return self.text(str(value))  # a lazy translation, and whatever else there is
-
-
-def _is_secret(name: str) -> bool:
-    if len(name) > _LONGEST_NAME:  # too long to be remembered
-        return redaction.is_secret_name.__wrapped__(name)
-    return redaction.is_secret_name(name)
-
-
-def _plain_number(value: object) -> object:
-    """Return a subclass of a number as the number itself."""
-    return int(value) if isinstance(value, int) else float(cast("float", value))
+    encoder = _encoders.get(redact)
+    if encoder is None:
+        pii = "standard" if redact else "off"
+        encoder = _encoders[redact] = Encoder(pii=pii)
+    return encoder.item(item)

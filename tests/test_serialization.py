@@ -207,10 +207,11 @@ def recursive():
         ({"a\ud800\0": 1}, {"a?": 1}),
         ("Zoë 🎉", "Zoë 🎉"),
         (Unprintable(), "[Unprintable: cannot be encoded]"),
-        (Hostile(), "[Hostile: cannot be encoded]"),
+        (Hostile(), "hostile"),
+        (object(), "[object: cannot be encoded]"),
         (datetime.max.replace(tzinfo=timezone(timedelta(hours=-9))),
          "[datetime: cannot be encoded]"),
-        (Order, str(Order)),
+        (Order, "Order"),
     ],
     ids=kind,
 )  # fmt: skip
@@ -317,20 +318,39 @@ def test_long_keys_are_cut():
     assert key == "k" * 255
 
 
-def test_an_event_that_is_too_large_is_an_error():
+def test_an_event_that_is_too_large_has_its_longest_strings_cut():
+    given = {str(n): "x" * 8000 for n in range(9)} | {"plan": "pro", "n": [5] * 50}
+    body = encode({"properties": given, "event_type": "Signup"})
+
+    item = json.loads(body)
+    assert protocol.MAX_EVENT_BYTES * 0.9 < len(body) <= protocol.MAX_EVENT_BYTES
+    assert item["properties"].keys() == given.keys()
+    assert item["properties"]["plan"] == "pro"
+    assert item["properties"]["n"] == [5] * 50
+    assert item["properties"]["0"].endswith("...[cut]")
+
+
+def test_an_event_that_no_cut_makes_small_is_an_error():
     with pytest.raises(EventTooLargeError, match="32768 bytes"):
-        encode({"properties": {str(n): "x" * 8000 for n in range(5)}})
+        encode({"properties": {str(n): list(range(1000, 1100)) for n in range(100)}})
 
 
-def test_an_event_of_the_largest_size_passes():
+def test_text_that_escaping_makes_long_still_fits():
+    body = encode({"properties": {str(n): "🎉" * 4000 for n in range(20)}})
+
+    assert len(body) <= protocol.MAX_EVENT_BYTES
+    assert len(json.loads(body)["properties"]) == 20
+
+
+def test_an_event_of_the_largest_size_is_left_whole():
     size = protocol.MAX_EVENT_BYTES
     item = {"properties": {str(n): "x" * 8000 for n in range(4)}, "fill": ""}
     item["fill"] = "x" * (size - len(encode(item)))
 
     assert len(encode(item)) == size
+    assert b"[cut]" not in encode(item)
     item["fill"] += "x"
-    with pytest.raises(EventTooLargeError):
-        encode(item)
+    assert b"[cut]" in encode(item)
 
 
 # -- secrets --
