@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Protocol
+else:
+    Protocol = object  # importing typing costs more than this whole package
 
 
 class TransportError(Exception):
-    """No usable answer came; whether the request arrived cannot be known."""
+    """No usable answer came; whether the request arrived cannot be known.
+
+    The text is one word for logs and counters, `TimeoutError` or `bad_answer`.
+    """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
     """An HTTP answer; header names are lower-case, repeated headers a tuple."""
 
-    status: int
-    headers: Mapping[str, tuple[str, ...]]
-    body: bytes
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(
+        self, *, status: int, headers: Mapping[str, tuple[str, ...]], body: bytes
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
 
     def header(self, name: str) -> str | None:
         """Return the first header of that (lower-case) name."""
@@ -36,8 +46,6 @@ class Transport(Protocol):
         Raises:
             TransportError: If no usable answer came in time.
         """
-        ...
 
     def close(self) -> None:
         """Let the connection go."""
-        ...

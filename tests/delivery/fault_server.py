@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import ssl
+import struct
 import threading
 from collections import Counter
 from contextlib import suppress
@@ -13,16 +15,46 @@ from email.utils import formatdate
 STATUSES = {
     "400": (400, ""),
     "401": (401, ""),
+    "407": (407, "Proxy-Authenticate: Basic\r\n"),
     "408": (408, ""),
     "413": (413, ""),
+    "425": (425, ""),
     "429_seconds": (429, "Retry-After: 1\r\n"),
     "429_date": (429, None),  # the date is made when it is sent
     "500": (500, ""),
+    "502": (502, ""),
     "503": (503, ""),
+    "504": (504, ""),
     "redirect": (302, "Location: http://127.0.0.1:9/elsewhere\r\n"),
 }
 # The events are on disk, but the client may not hear of it.
-KEPT = {"ok", "drop", "drip_headers", "drip_body", "no_keep_alive"}
+KEPT = {
+    *("ok", "drop", "drip_headers", "drip_body", "drip_second", "no_keep_alive"),
+    *("chunked", "interim", "connection_close", "http_1_0"),
+    *("endless_headers", "huge_body", "broken_chunk"),
+}
+DRIPPING = {"drip_headers", "drip_body", "drip_second"}
+UNREAD = {"hang_unread", "not_tls", "reset_unread"}  # of new connections
+# Answers that look different and mean the same, and one that means nothing.
+SHAPES = {
+    "chunked": lambda body: (
+        b"HTTP/1.1 202 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        + b"".join(b"1;a=b\r\n%c\r\n" % byte for byte in body)
+        + b"0\r\nX-Trailer: 1\r\n\r\n"
+    ),
+    "interim": lambda body: (
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+        b"HTTP/1.1 202 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    ),
+    "connection_close": lambda body: (
+        b"HTTP/1.1 202 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
+        % (len(body), body)
+    ),
+    "http_1_0": lambda body: b"HTTP/1.0 202 OK\r\n\r\n" + body,
+    "broken_chunk": lambda body: (
+        b"HTTP/1.1 202 OK\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n" + body
+    ),
+}
 PATIENCE = 15.0  # seconds until a test gives up
 
 
@@ -33,7 +65,8 @@ class FaultServer:
     `requests` counts what was read whole, `connections` what was accepted.
     """
 
-    def __init__(self, mode: str = "ok") -> None:
+    def __init__(self, mode: str = "ok", tls: ssl.SSLContext | None = None) -> None:
+        self.tls = tls  # for https:// only, then
         self.changed = threading.Condition()
         self.events: list[dict[str, object]] = []
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
@@ -62,13 +95,11 @@ class FaultServer:
     def mode(self, mode: str) -> None:
         """Fail like *mode* from now on; connections of the last mode are cut."""
         before, self._mode = self._mode, mode
-        if before in ("refuse", "black_hole", "closed") or mode in (
-            "refuse",
-            "black_hole",
-        ):
+        deaf = {"refuse", "black_hole", "half_open"}
+        if before in deaf | {"closed"} or mode in deaf:
             self._hang_up()
             self._listen(mode)
-        elif before in ("hang", "drip_headers", "drip_body"):
+        elif before in DRIPPING | {"hang", "hang_unread"}:
             self._cut_connections()
 
     def _listen(self, mode: str) -> None:
@@ -80,6 +111,8 @@ class FaultServer:
             listener.close()
             return
         self._listener = listener
+        if mode == "half_open":  # the system connects, and nobody is there
+            return
         if mode == "black_hole":  # nobody accepts, so the next SYN gets no answer
             for _ in range(4):
                 filler = socket.socket()
@@ -108,10 +141,37 @@ class FaultServer:
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, suppress(OSError):
-            while self._answer(connection):
-                pass
+            if self._unread(connection):
+                return
+            if self.tls is not None:
+                plain = connection
+                connection = self.tls.wrap_socket(plain, server_side=True)
+                with self.changed:
+                    self._open.discard(plain)
+                    self._open.add(connection)
+            with connection:
+                while self._answer(connection):
+                    pass
         with self.changed:
             self._open.discard(connection)
+
+    def _unread(self, connection: socket.socket) -> bool:
+        """Fail before anything was read; tell whether that was it."""
+        if self._mode == "hang_unread":
+            self._stopping.wait(PATIENCE)
+        elif self._mode == "not_tls":
+            connection.recv(65_536)
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        elif self._mode == "reset_unread":
+            self._reset(connection)
+        return self._mode in UNREAD
+
+    @staticmethod
+    def _reset(connection: socket.socket) -> None:
+        """Close it as a process that is killed does, or a firewall."""
+        linger = struct.pack("ii", 1, 0)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        connection.close()
 
     def _answer(self, connection: socket.socket) -> bool:
         request = self._read(connection)
@@ -130,7 +190,12 @@ class FaultServer:
             self.changed.notify_all()
         if too_many:
             mode = "413"
-        if mode == "hang":
+        if mode == "reset":
+            self._reset(connection)
+            return False
+        if mode == "silent_close":
+            return False
+        if mode in ("hang", "hang_unread", "half_open"):
             self._stopping.wait(PATIENCE)
             return False
         if mode == "garbage":
@@ -143,6 +208,8 @@ class FaultServer:
             if extra is None:
                 extra = f"Retry-After: {formatdate(self.now() + 1, usegmt=True)}\r\n"
             return self._send(connection, status, b'{"error": "no"}', extra)
+        if mode not in KEPT:  # a deaf one, since the connection was made
+            return False
         return self._accepted(connection, mode, items)
 
     @staticmethod
@@ -169,6 +236,14 @@ class FaultServer:
             head = f"HTTP/1.1 202 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode()
             connection.sendall(head + body[: len(body) // 2])
             return False
+        if mode in SHAPES:
+            connection.sendall(SHAPES[mode](body))
+            return mode in ("chunked", "interim")
+        if mode in ("endless_headers", "huge_body"):
+            return self._flood(connection, mode)
+        if mode == "drip_second":
+            start = b"HTTP/1.1 202 OK\r\nX-Slow: " + b"a" * 99
+            return self._drip(connection, start, 1.0)
         if mode == "drip_headers":
             return self._drip(connection, b"HTTP/1.1 202 OK\r\nX-Slow: " + b"a" * 99)
         if mode == "drip_body":
@@ -182,11 +257,23 @@ class FaultServer:
         connection.sendall(head.encode() + body)
         return True
 
-    def _drip(self, connection, data: bytes) -> bool:
-        """Send one byte in a tenth of a second: never late enough for a timeout."""
+    def _flood(self, connection, mode: str) -> bool:
+        """Send what has no end, until the client has had enough."""
+        connection.sendall(b"HTTP/1.1 202 OK\r\n")
+        if mode == "huge_body":
+            connection.sendall(b"Transfer-Encoding: chunked\r\n\r\n")
+        piece = b"X-A: " + b"a" * 991 + b"\r\n"
+        if mode == "huge_body":
+            piece = b"3e6\r\n" + piece + b"\r\n"  # a chunk of 998 bytes
+        while not self._stopping.is_set():
+            connection.sendall(piece)
+        return False
+
+    def _drip(self, connection, data: bytes, pace: float = 0.1) -> bool:
+        """Send one byte in *pace* seconds: never late enough for a socket's timeout."""
         for byte in data:
             connection.sendall(bytes([byte]))
-            if self._stopping.wait(0.1):
+            if self._stopping.wait(pace):
                 break
         return False
 

@@ -1,6 +1,7 @@
 """The connection: kept alive, never longer than told, never fooled."""
 
 import json
+import os
 import socket
 import ssl
 import subprocess
@@ -12,7 +13,9 @@ import pytest
 from mbuzz.clock import SYSTEM_CLOCK
 from mbuzz.delivery.http_transport import HttpTransport
 from mbuzz.delivery.transport import Response, TransportError
+from mbuzz.testing import ManualClock
 from tests.delivery.fault_server import PATIENCE, FaultServer
+from tests.delivery.forward_proxy import ForwardProxy
 
 BODY = json.dumps({"events": [{"id": "a", "event_type": "Signup"}]}).encode()
 
@@ -210,6 +213,251 @@ def test_a_transport_goes_on_after_close_and_after_errors(server, connect):
     assert transport.request("GET", "/health", None, {}, 5.0).status == 202
 
 
+def test_a_connection_that_ends_unsaid_is_seen_before_it_is_used(server, connect):
+    server.mode = "no_keep_alive"
+    transport = connect()
+    transport.post("/events", BODY, {}, PATIENCE)
+    until = SYSTEM_CLOCK.monotonic() + PATIENCE
+    while transport._idle.socket.quiet():
+        assert SYSTEM_CLOCK.monotonic() < until
+    transport.post("/events", BODY, {}, PATIENCE)
+
+    assert [server.connections, len(server.requests)] == [2, 2]
+
+
+@pytest.mark.parametrize("mode", ["silent_close", "reset"])
+def test_a_kept_connection_that_breaks_is_tried_again_once(server, connect, mode):
+    transport = connect()
+    transport.post("/events", BODY, {}, PATIENCE)
+    server.mode = mode
+
+    with pytest.raises(TransportError):
+        transport.post("/events", BODY, {}, PATIENCE)
+
+    assert [server.connections, len(server.requests)] == [2, 3]
+
+
+def test_a_kept_connection_that_breaks_within_an_answer_is_not_tried_again(
+    server, connect
+):
+    transport = connect()
+    transport.post("/events", BODY, {}, PATIENCE)
+    server.mode = "drop"
+
+    with pytest.raises(TransportError, match="IncompleteRead"):
+        transport.post("/events", BODY, {}, PATIENCE)
+
+    assert [server.connections, len(server.requests)] == [1, 2]
+
+
+def test_a_connection_that_rested_too_long_is_renewed(server):
+    clock = ManualClock()
+    transport = HttpTransport(server.url, clock)
+    for pause in (0.0, 50.0, 56.0):
+        clock.advance(pause)
+        transport.post("/events", BODY, {}, PATIENCE)
+    transport.close()
+
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("mode", ["chunked", "interim", "connection_close", "http_1_0"])
+def test_answers_of_every_shape_are_understood(server, connect, mode):
+    server.mode = mode
+    transport = connect()
+
+    answers = [transport.post("/events", BODY, {}, PATIENCE) for _ in range(2)]
+
+    assert [json.loads(answer.body)["accepted"] for answer in answers] == [1, 1]
+    kept = mode in ("chunked", "interim")
+    assert server.connections == (1 if kept else 2)
+
+
+@pytest.mark.parametrize(
+    ("mode", "error"),
+    [
+        ("half_open", "TimeoutError"),
+        ("hang_unread", "TimeoutError"),
+        ("drip_second", "TimeoutError"),
+        ("reset_unread", "ConnectionResetError|RemoteDisconnected"),
+        ("reset", "ConnectionResetError|RemoteDisconnected"),
+        ("silent_close", "RemoteDisconnected"),
+        ("endless_headers", "bad_answer"),
+        ("huge_body", "ValueError"),
+        ("broken_chunk", "IncompleteRead"),
+    ],
+)
+def test_a_server_in_trouble_is_an_error_in_time(server, connect, mode, error):
+    server.mode = mode
+    timeout = 0.4 if error == "TimeoutError" else PATIENCE
+    started = SYSTEM_CLOCK.monotonic()
+
+    with pytest.raises(TransportError, match=f"^({error})$"):
+        connect(connect_timeout=PATIENCE).post("/events", BODY, {}, timeout)
+
+    assert SYSTEM_CLOCK.monotonic() - started < 5.0
+
+
+def test_a_refusal_that_comes_before_all_was_sent_is_heard(connect):
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        with listener:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1_000)
+                head = b"HTTP/1.1 413 Too large\r\nContent-Length: 0\r\n\r\n"
+                connection.sendall(head)
+
+    threading.Thread(target=serve, daemon=True).start()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+    answer = connect(url).post("/events", b"x" * 20_000_000, {}, PATIENCE)
+
+    assert answer.status == 413
+
+
+def test_a_name_that_takes_for_ever_to_look_up_costs_the_deadline_only(
+    connect, monkeypatch
+):
+    go_on = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: go_on.wait(PATIENCE))
+    started = SYSTEM_CLOCK.monotonic()
+
+    with pytest.raises(TransportError, match="TimeoutError"):
+        connect("http://slow.test").post("/events", BODY, {}, 0.2)
+
+    assert SYSTEM_CLOCK.monotonic() - started < 3.0
+    go_on.set()
+
+
+@pytest.mark.parametrize(
+    "headers", [{"X": "a\nb"}, {"X\r\nY": "a"}, {"X": "\0"}, {"X": "caf\xe9"}]
+)
+def test_an_error_remembers_nothing_of_what_was_to_be_sent(server, connect, headers):
+    with pytest.raises(TransportError, match="ValueError") as raised:
+        connect().post("/events", BODY, headers, 5.0)
+
+    assert raised.value.__cause__ is raised.value.__context__ is None
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("path", ["/a b", "/a\r\nX: y", "/\xe9"])
+def test_a_path_that_is_none_is_not_asked_for(server, connect, path):
+    with pytest.raises(TransportError, match="ValueError"):
+        connect().request("GET", path, None, {}, 5.0)
+
+    assert server.requests == []
+
+
+def test_one_who_sends_meanwhile_gets_an_answer_of_his_own(server, connect):
+    """As a signal handler does, that tracks in the midst of an exchange."""
+    transport = connect()
+    transport.post("/events", BODY, {}, PATIENCE)
+    inner = []
+
+    class Headers(dict):
+        def items(self):
+            inner.append(transport.post("/events", BODY, {}, PATIENCE).status)
+            return super().items()
+
+    assert transport.post("/events", BODY, Headers(), PATIENCE).status == 202
+    assert inner == [202]
+    assert len(server.requests) == 3
+
+
+# -- proxies --
+
+
+@pytest.fixture
+def proxied(server, monkeypatch):
+    """Return a function that starts a proxy which leads to a server."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    made = []
+
+    def start(port=server.port, user="", **options):
+        proxy = ForwardProxy(port, **options)
+        made.append(proxy)
+        monkeypatch.setenv("ALL_PROXY", f"http://{user}{proxy.place}")
+        return proxy
+
+    yield start
+    for proxy in made:
+        proxy.close()
+
+
+def test_a_proxy_is_asked_for_the_whole_address(server, connect, proxied):
+    proxy = proxied()
+    transport = connect("http://backend.test:8080")
+
+    for _ in range(2):
+        assert transport.post("/events", BODY, {}, PATIENCE).status == 202
+
+    assert len(proxy.heads) == server.connections == 1
+    url = "http://backend.test:8080/api/v1/events"
+    assert [path for path, _, _ in server.requests] == [url, url]
+    assert server.requests[0][1]["host"] == "backend.test:8080"
+
+
+def test_a_proxy_gets_its_password(connect, proxied):
+    proxied(user="me:p%40ss@", authorization="Basic bWU6cEBzcw==")
+
+    assert connect("http://backend.test").post("/e", BODY, {}, PATIENCE).status == 202
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_wants_a_password_is_no_answer_of_the_api(
+    connect, proxied, scheme
+):
+    proxied(authorization="Basic x")
+
+    with pytest.raises(TransportError, match=r"^proxy_407$"):
+        connect(f"{scheme}://backend.test").post("/events", BODY, {}, PATIENCE)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (b"HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n", "proxy_502"),
+        (b"HTTP/1.1 200 OK\r\n\r\nearly", "bad_answer"),
+        (b"nonsense", "bad_answer"),
+        (b"", "RemoteDisconnected"),
+    ],
+)
+def test_a_tunnel_that_does_not_open_is_an_error(connect, proxied, answer, error):
+    proxied().answer = answer
+
+    with pytest.raises(TransportError, match=f"^{error}$"):
+        connect("https://backend.test").post("/events", BODY, {}, PATIENCE)
+
+
+def test_a_tunnel_shows_the_proxy_no_key(connect, proxied, certificate, secure):
+    port = int(secure.rpartition(":")[2])
+    proxy = proxied(port, "me:x@", authorization="Basic bWU6eA==")
+    transport = connect("https://backend.test", ca_bundle=str(certificate[1]))
+    key = {"Authorization": "Bearer sk_test_1"}
+
+    for _ in range(2):
+        assert transport.post("/events", BODY, key, PATIENCE).status == 202
+
+    (head,) = proxy.heads
+    assert head.split("\r\n")[0] == "CONNECT backend.test:443 HTTP/1.1"
+    assert "sk_test" not in head
+    assert b"sk_test" not in proxy.seen
+
+
+def test_the_server_behind_a_tunnel_must_prove_its_name(
+    connect, proxied, certificate, secure
+):
+    proxied(int(secure.rpartition(":")[2]))
+    transport = connect("https://another.test", ca_bundle=str(certificate[1]))
+
+    with pytest.raises(TransportError, match="SSLCertVerificationError"):
+        transport.post("/events", BODY, {}, PATIENCE)
+
+
 # -- TLS --
 
 
@@ -220,7 +468,7 @@ def certificate(tmp_path_factory):
     command = (
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes "
         f"-keyout {key} -out {cert} -days 2 -subj /CN=localhost "
-        "-addext subjectAltName=DNS:localhost"
+        "-addext subjectAltName=DNS:localhost,DNS:backend.test"
     )
     try:
         subprocess.run(command.split(), check=True, capture_output=True)
@@ -235,18 +483,7 @@ def secure(certificate):
     key, cert = certificate
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
-    served = FaultServer()
-    plain = served._serve
-
-    def serve(connection):
-        try:
-            wrapped = context.wrap_socket(connection, server_side=True)
-        except OSError:
-            connection.close()
-            return
-        plain(wrapped)
-
-    served._serve = serve
+    served = FaultServer(tls=context)
     yield f"https://localhost:{served.port}"
     served.close()
 
@@ -271,3 +508,27 @@ def test_tls_with_a_server_that_says_nothing_ends_in_time(server, connect):
         connect(server.url.replace("http:", "https:")).post("/events", BODY, {}, 0.4)
 
     assert SYSTEM_CLOCK.monotonic() - started < 2.0
+
+
+def test_a_server_that_does_not_speak_tls_is_an_error(server, connect):
+    server.mode = "not_tls"
+
+    with pytest.raises(TransportError, match="SSLError"):
+        connect(server.url.replace("http:", "https:")).post("/events", BODY, {}, 5.0)
+
+
+def test_a_server_of_another_name_is_an_error(secure, connect, certificate):
+    transport = connect(
+        secure.replace("localhost", "127.0.0.1"), ca_bundle=str(certificate[1])
+    )
+
+    with pytest.raises(TransportError, match="SSLCertVerificationError"):
+        transport.post("/events", BODY, {}, PATIENCE)
+
+
+def test_a_stale_connection_in_tls_costs_one_more_try(secure, connect, certificate):
+    transport = connect(secure, ca_bundle=str(certificate[1]))
+    transport.post("/events", BODY, {}, PATIENCE)
+    transport._idle.socket._sock.shutdown(socket.SHUT_RDWR)
+
+    assert transport.post("/events", BODY, {}, PATIENCE).status == 202
