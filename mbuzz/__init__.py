@@ -9,15 +9,26 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False  # not from typing, which would cost more than all of this
 if TYPE_CHECKING:
+    from mbuzz.api import aalias as aalias
+    from mbuzz.api import aclose as aclose
     from mbuzz.api import aconversion as aconversion
     from mbuzz.api import aflush as aflush
+    from mbuzz.api import agroup as agroup
+    from mbuzz.api import aidentify as aidentify
     from mbuzz.api import alias as alias
+    from mbuzz.api import apage as apage
+    from mbuzz.api import atrack as atrack
+    from mbuzz.api import attach as attach
+    from mbuzz.api import bind as bind
+    from mbuzz.api import carrier as carrier
     from mbuzz.api import close as close
     from mbuzz.api import configure as configure
     from mbuzz.api import context_scope as context_scope
     from mbuzz.api import conversion as conversion
     from mbuzz.api import default_client as default_client
     from mbuzz.api import flush as flush
+    from mbuzz.api import group as group
+    from mbuzz.api import health as health
     from mbuzz.api import identify as identify
     from mbuzz.api import init as init
     from mbuzz.api import page as page
@@ -29,6 +40,7 @@ if TYPE_CHECKING:
     from mbuzz.client import Client as Client
     from mbuzz.config import Config as Config
     from mbuzz.context import RequestContext as RequestContext
+    from mbuzz.delivery.stats import Health as Health
     from mbuzz.delivery.stats import Stats as Stats
     from mbuzz.errors import ConfigurationError as ConfigurationError
     from mbuzz.errors import MbuzzError as MbuzzError
@@ -40,14 +52,16 @@ _ELSEWHERE = {
     "Config": "config",
     "ConfigurationError": "errors",
     "ConversionResult": "results",
+    "Health": "delivery.stats",
     "MbuzzError": "errors",
     "RequestContext": "context",
     "Stats": "delivery.stats",
     "TrackResult": "results",
 }
 _FUNCTIONS = (
-    "aconversion aflush alias close configure context_scope conversion default_client "
-    "flush identify init page session_id stats track user_id visitor_id"
+    "aalias aclose aconversion aflush agroup aidentify alias apage atrack attach bind "
+    "carrier close configure context_scope conversion default_client flush group "
+    "health identify init page session_id stats track user_id visitor_id"
 ).split()
 
 __all__ = sorted([*_FUNCTIONS, *_ELSEWHERE, "__version__"])

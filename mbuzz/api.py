@@ -5,20 +5,21 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Mapping
-from decimal import Decimal
-from typing import TYPE_CHECKING
 
+from mbuzz import asynchronous, guard, travel
 from mbuzz import context as contexts
-from mbuzz import guard
 from mbuzz.client import Client
 from mbuzz.config import Config
-from mbuzz.context import RequestContext
-from mbuzz.delivery.stats import Stats
 from mbuzz.results import ConversionResult, TrackResult
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
+    from decimal import Decimal
+
+    from mbuzz.context import RequestContext
+    from mbuzz.delivery.stats import Health, Stats
 
 _logger = logging.getLogger("mbuzz")
 _lock = threading.RLock()
@@ -30,6 +31,16 @@ _MISSING = (
 
 _client: Client | None = None
 _asked_environment = False
+
+
+def _renew_lock() -> None:
+    """Make what a thread of the parent may hold for ever anew, in a child of a fork."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def configure(*, strict: bool = False, **options: object) -> bool:
@@ -141,7 +152,7 @@ def track(
     `timestamp` is a datetime (naive: local time), ISO 8601 text or Unix seconds.
     `wait` asks for the server's answer, for at most so many seconds.
     """
-    client = default_client()
+    client = _client or default_client()
     if client is None:
         return TrackResult(success=False, error="not_configured")
     return client.track(
@@ -211,6 +222,28 @@ def alias(user_id: str | int, previous_id: str) -> bool:
     return client is not None and client.alias(user_id, previous_id)
 
 
+def group(
+    group_id: str | int,
+    *,
+    user_id: str | int | None = None,
+    visitor_id: str | None = None,
+    traits: Mapping[str, object] | None = None,
+    timestamp: datetime | float | str | None = None,
+) -> bool:
+    """Say what a group (company, team, account) is, and that the user belongs to it.
+
+    Outside a request and without a `user_id` only the group's traits are kept.
+    """
+    client = default_client()
+    return client is not None and client.group(
+        group_id,
+        user_id=user_id,
+        visitor_id=visitor_id,
+        traits=traits,
+        timestamp=timestamp,
+    )
+
+
 def conversion(
     conversion_type: str,
     *,
@@ -225,6 +258,9 @@ def conversion(
     is_acquisition: bool = False,
     inherit_acquisition: bool = False,
     timestamp: datetime | float | str | None = None,
+    request_id: str | None = None,
+    flow_id: str | None = None,
+    parent_id: str | None = None,
     wait: bool = True,
 ) -> ConversionResult:
     """Record that a goal was reached, and return how the channels share it.
@@ -252,6 +288,9 @@ def conversion(
         is_acquisition=is_acquisition,
         inherit_acquisition=inherit_acquisition,
         timestamp=timestamp,
+        request_id=request_id,
+        flow_id=flow_id,
+        parent_id=parent_id,
         wait=wait,
     )
 
@@ -268,24 +307,34 @@ def close(timeout: float = 2.0) -> bool:
     return client is None or client.close(timeout)
 
 
-async def aflush(timeout: float = 5.0) -> bool:
-    """Do `flush` without blocking the event loop."""
-    import asyncio
-
-    return await asyncio.to_thread(flush, timeout)
-
-
-async def aconversion(conversion_type: str, **options: object) -> ConversionResult:
-    """Do `conversion` without blocking the event loop, waiting for the answer."""
-    import asyncio
-
-    return await asyncio.to_thread(conversion, conversion_type, **options)  # type: ignore[arg-type]
+# For async code: in the background only `conversion`, `flush` and `close` wait, with
+# delivery="sync" all of them do.
+atrack = asynchronous.twin(track)
+apage = asynchronous.twin(page)
+aidentify = asynchronous.twin(identify)
+aalias = asynchronous.twin(alias)
+agroup = asynchronous.twin(group)
+aconversion = asynchronous.twin(conversion)
+aflush = asynchronous.twin(flush)
+aclose = asynchronous.twin(close)
 
 
 def stats() -> Stats:
     """Return what became of every event: all counts add up."""
+    from mbuzz.delivery.stats import Stats
+
     client = default_client()
     return client.stats() if client is not None else Stats()
+
+
+def health() -> Health:
+    """Return whether events arrive: falsy if they do not; cheap, for health checks."""
+    from mbuzz.delivery.stats import Health
+
+    client = default_client()
+    if client is None:
+        return Health(status="failing", reason="not_configured")
+    return client.health()
 
 
 def context() -> RequestContext | None:
@@ -315,3 +364,6 @@ def user_id() -> str | None:
 
 
 context_scope = contexts.context_scope
+carrier = travel.carrier
+attach = travel.attach
+bind = travel.bind

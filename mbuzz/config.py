@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from pathlib import Path
-from typing import Any, Literal, cast, get_args
-from urllib.parse import urlsplit
 
 from mbuzz import protocol
 from mbuzz.errors import ConfigurationError
+from mbuzz.values import Frozen
 
-DeliveryMode = Literal["background", "sync"]
-PiiMode = Literal["standard", "off"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Literal
 
+    Event = dict[str, Any]
+
+_CHOICES = {
+    "delivery": ("background", "sync"),
+    "pii": ("standard", "strict", "off"),
+}
 _LONGEST = 1e9  # seconds; the system's own waits take little more
-_DOMAIN = re.compile(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+_URL = (
+    r"(https?)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::([0-9]{1,5}))?"
+    r"(/[!-~]*?)?/*(?:[?#][!-~]*)?"
+)
+_DOMAIN = r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*"
 
+_FLAGS = ("enabled", "debug", "network", "durable", "strict_events", "handshake")
+_TIMES = ("batch_interval", "connect_timeout", "timeout", "retry_for", "spool_for")
+_CALLBACKS = ("before_send", "on_error", "on_drop")
 _WORDS = {"1": True, "true": True, "yes": True, "on": True}
 _WORDS |= {"0": False, "false": False, "no": False, "off": False}
 
@@ -27,25 +38,29 @@ _WORDS |= {"0": False, "false": False, "no": False, "off": False}
 def _network_allowed() -> bool:
     """Return what the pytest plugin says; `network=True` does not ask."""
     text = os.environ.get("MBUZZ_NETWORK")
-    return not text or cast("bool", _parse("MBUZZ_NETWORK", text, "bool"))
+    return not text or _parse("MBUZZ_NETWORK", text, "bool") is True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class Config(Frozen):
     """All options of a client. Times are seconds, sizes bytes.
+
+    `before_send` gets each event as a dict, cleaned, and returns it, changed or not, or
+    None to keep it from being sent. `on_error` is told why a request failed, `on_drop`
+    why which events are lost; both are called by whatever thread finds out.
 
     Raises:
         ConfigurationError: If an option cannot work; the text says what to do.
     """
 
-    api_key: str = field(default="", repr=False)
+    _hidden = ("api_key",)
+
+    api_key: str = ""
     api_url: str = protocol.DEFAULT_API_URL
     enabled: bool = True
     debug: bool = False
-    # the pytest plugin turns it off through MBUZZ_NETWORK
-    network: bool = field(default_factory=_network_allowed)
+    network: bool = True  # the pytest plugin turns it off through MBUZZ_NETWORK
     # delivery
-    delivery: DeliveryMode = "background"
+    delivery: Literal["background", "sync"] = "background"
     batch_size: int = 100
     batch_interval: float = 1.0
     queue_size: int = 10_000
@@ -53,10 +68,23 @@ class Config:
     connect_timeout: float = 3.0
     timeout: float = 10.0
     conversion_timeout: float = 2.0
-    retry_for: float = 600.0  # an event older than this is given up
+    retry_for: float = 600.0  # an event older than this is given up, or spooled
     ca_bundle: str | None = None
+    on_error: Callable[[str], object] | None = None
+    on_drop: Callable[[str, list[Event]], object] | None = None
+    # the spool
+    spool_dir: str | None = None
+    spool_bytes: int = 268_435_456
+    spool_for: float = 604_800.0
+    durable: bool = False  # every event is on disk before its call returns
     # payloads
-    pii: PiiMode = "standard"
+    pii: Literal["standard", "strict", "off"] = "standard"
+    redact_keys: tuple[str, ...] = ()
+    redact_patterns: tuple[str, ...] = ()  # regular expressions
+    allow_keys: tuple[str, ...] = ()  # never redacted for their name
+    sample_rate: float = 1.0  # share of the visitors whose events are sent
+    strict_events: bool = False  # hold events against `mbuzz.catalog`
+    before_send: Callable[[Event], Event | None] | None = None
     # web
     cookie_secure: bool | Literal["auto"] = "auto"
     cookie_domain: str | None = None
@@ -64,30 +92,54 @@ class Config:
     handshake: bool = True  # ask the backend for the cookies of a new session
     handshake_wait: float = 0.05
 
-    def __post_init__(self) -> None:
-        for name in ("enabled", "debug", "network", "handshake"):
-            _check_flag(name, getattr(self, name))
-        if self.cookie_secure != "auto":
-            _check_flag("cookie_secure", self.cookie_secure, also=" or 'auto'")
+    if not TYPE_CHECKING:
+
+        def __init__(self, **given):
+            super().__init__(**given)
+            if "network" not in given:
+                self.__dict__["network"] = _network_allowed()
+            self._check()
+
+    def _check(self) -> None:
+        self._check_kinds()
+        set_ = self.__dict__.__setitem__
         if self.enabled:
-            object.__setattr__(self, "api_key", _check_key(self.api_key))
-        object.__setattr__(self, "api_url", _check_url(self.api_url))
-        for name in ("delivery", "pii"):
-            _check_choice(name, getattr(self, name))
-        for name in ("batch_size", "queue_size", "queue_bytes"):
-            _check_positive(name, getattr(self, name), int)
-        for name in ("batch_interval", "connect_timeout", "timeout", "retry_for"):
-            _check_positive(name, getattr(self, name), (int, float))
-        for name in ("conversion_timeout", "handshake_wait"):
-            _check_positive(name, getattr(self, name), (int, float), zero=True)
+            set_("api_key", _check_key(self.api_key))
+        set_("api_url", _check_url(self.api_url))
         if self.batch_size > protocol.MAX_BATCH_EVENTS:
             raise ConfigurationError(
                 f"batch_size must be at most {protocol.MAX_BATCH_EVENTS}, "
                 f"got {self.batch_size}"
             )
-        object.__setattr__(self, "skip_paths", _check_paths(self.skip_paths))
-        object.__setattr__(self, "ca_bundle", _check_ca_bundle(self.ca_bundle))
+        set_("skip_paths", _check_paths(self.skip_paths))
+        for name in ("redact_keys", "redact_patterns", "allow_keys"):
+            set_(name, _check_words(name, getattr(self, name)))
+        _check_patterns(self.redact_patterns)
+        set_("ca_bundle", _check_ca_bundle(self.ca_bundle))
+        set_("spool_dir", _check_folder(self.spool_dir))
+        if self.durable and self.spool_dir is None:
+            raise ConfigurationError(
+                "durable must be False without spool_dir, got True; "
+                "pass spool_dir=, a folder that only this application writes to"
+            )
         _check_domain(self.cookie_domain)
+
+    def _check_kinds(self) -> None:
+        for name in _FLAGS:
+            _check_flag(name, getattr(self, name))
+        if self.cookie_secure != "auto":
+            _check_flag("cookie_secure", self.cookie_secure, also=" or 'auto'")
+        for name in _CHOICES:
+            _check_choice(name, getattr(self, name))
+        for name in ("batch_size", "queue_size", "queue_bytes", "spool_bytes"):
+            _check_positive(name, getattr(self, name), int)
+        for name in _TIMES:
+            _check_positive(name, getattr(self, name), (int, float))
+        for name in ("conversion_timeout", "handshake_wait"):
+            _check_positive(name, getattr(self, name), (int, float), zero=True)
+        _check_share("sample_rate", self.sample_rate)
+        for name in _CALLBACKS:
+            _check_callable(name, getattr(self, name))
 
     @classmethod
     def load(
@@ -98,21 +150,23 @@ class Config:
         Raises:
             ConfigurationError: If an option is unknown or cannot work.
         """
-        known = {entry.name: entry for entry in fields(cls)}
+        known = {name: cls.__annotations__[name] for name in cls.fields()}
         for name in options:
             if name not in known:
                 raise ConfigurationError(_unknown(name, known))
         values: dict[str, object] = {}
-        for name, entry in known.items():
+        for name, annotation in known.items():
             variable = f"MBUZZ_{name.upper()}"
             text = (os.environ if environ is None else environ).get(variable)
-            if text:
-                values[name] = _parse(variable, text, str(entry.type))
+            if text and name not in _CALLBACKS:
+                values[name] = _parse(variable, text, annotation)
         values.update({k: v for k, v in options.items() if v is not None})
-        return cls(**cast("dict[str, Any]", values))
+        return cls(**values)  # type: ignore[arg-type]  # checked by _check
 
 
 def _unknown(name: str, known: Mapping[str, object]) -> str:
+    import difflib
+
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     return f"unknown option {name!r}{hint}"
@@ -167,19 +221,15 @@ def _check_url(url: object) -> str:
         raise ConfigurationError(
             "api_url must not hold a user or a password; the api_key is all it takes"
         )
-    try:
-        parts = urlsplit(given)
-        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-        path = parts.path.rstrip("/") or protocol.API_PREFIX
-        good = good and f"{parts.netloc}{path}".isascii() and " " not in given
-    except ValueError:  # brackets or a port that make no sense
-        good = False
-    if not good:
+    found = re.fullmatch(_URL, given, re.IGNORECASE)
+    if found is None or not 0 < int(found[3] or 80) < 65_536:
         raise ConfigurationError(
             f"api_url must be an http:// or https:// address, got {url!r}; "
             "a local backend's is http://127.0.0.1:8787"
         )
-    return f"{parts.scheme}://{parts.netloc}{path}"
+    port = f":{found[3]}" if found[3] else ""
+    path = (found[4] or "").rstrip("/") or protocol.API_PREFIX
+    return f"{found[1].lower()}://{found[2]}{port}{path}"
 
 
 def _check_paths(paths: object) -> tuple[str, ...]:
@@ -192,18 +242,56 @@ def _check_paths(paths: object) -> tuple[str, ...]:
     )
 
 
+def _check_words(name: str, words: object) -> tuple[str, ...]:
+    if isinstance(words, list | tuple | set | frozenset) and all(
+        isinstance(word, str) and word for word in words
+    ):
+        return tuple(sorted(words) if isinstance(words, set | frozenset) else words)
+    raise ConfigurationError(f"{name} must be a list of texts, got {words!r}")
+
+
+def _check_patterns(patterns: tuple[str, ...]) -> None:
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ConfigurationError(
+                f"redact_patterns must be regular expressions, got {pattern!r} "
+                f"({error})"
+            ) from None
+
+
 def _check_ca_bundle(path: object) -> str | None:
     if path is None:
         return None
-    if isinstance(path, str | os.PathLike) and Path(path).is_file():
+    if isinstance(path, str | os.PathLike) and os.path.isfile(path):  # noqa: PTH113
         return str(path)
     raise ConfigurationError(
         f"ca_bundle must be a file of certificates (PEM), got {path!r}"
     )
 
 
+def _check_folder(path: object) -> str | None:
+    if path is None:
+        return None
+    if isinstance(path, str | os.PathLike) and str(path) and "\0" not in str(path):
+        return os.path.abspath(path)  # noqa: PTH100 - the host may change its folder
+    raise ConfigurationError(f"spool_dir must be a folder's path, got {path!r}")
+
+
+def _check_callable(name: str, value: object) -> None:
+    if value is not None and not callable(value):
+        raise ConfigurationError(f"{name} must be a function, got {value!r}")
+
+
+def _check_share(name: str, value: object) -> None:
+    good = isinstance(value, int | float) and not isinstance(value, bool)
+    if not good or not 0 <= value <= 1:  # type: ignore[operator]
+        raise ConfigurationError(f"{name} must be from 0 to 1, got {value!r}")
+
+
 def _check_domain(domain: object) -> None:
-    if domain is None or (isinstance(domain, str) and _DOMAIN.fullmatch(domain)):
+    if domain is None or (isinstance(domain, str) and re.fullmatch(_DOMAIN, domain)):
         return
     raise ConfigurationError(
         f"cookie_domain must be a domain such as 'example.com', got {domain!r}"
@@ -216,7 +304,7 @@ def _check_flag(name: str, value: object, also: str = "") -> None:
 
 
 def _check_choice(name: str, value: object) -> None:
-    choices = get_args({"delivery": DeliveryMode, "pii": PiiMode}[name])
+    choices = _CHOICES[name]
     if value not in choices:
         given = " or ".join(repr(choice) for choice in choices)
         raise ConfigurationError(f"{name} must be {given}, got {value!r}")

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import ParamSpec, TypeVar
+import sys
 
 from mbuzz.clock import SYSTEM_CLOCK
 
-P = ParamSpec("P")
-T = TypeVar("T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import ParamSpec, TypeVar
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
 
 _logger = logging.getLogger("mbuzz.guard")
 _QUIET_FOR = 60.0  # seconds between two reports of one place
 _reported: dict[str, float] = {}
 
 
-def guarded(default: Callable[[], T]) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Make a function return ``default()`` where it would have raised."""
+def guarded(default: Callable[..., T]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Make a method return ``default(self)`` where it would have raised."""
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         @functools.wraps(function)
@@ -28,20 +32,37 @@ def guarded(default: Callable[[], T]) -> Callable[[Callable[P, T]], Callable[P, 
                 return function(*args, **kwargs)
             except Exception as error:
                 report(function.__qualname__, error)
-                return default()
+                return default(*args[:1])
 
         return guard
 
     return decorate
 
 
-@contextmanager
-def swallowing(place: str) -> Iterator[None]:
-    """Run a block whose failure may cost its own work, never the host's."""
-    try:
-        yield
-    except Exception as error:
-        report(place, error)
+class swallowing:  # noqa: N801 - used like a function
+    """A block whose failure may cost its own work, never the host's.
+
+    It has no state, so one may be made ahead and entered again and again.
+    """
+
+    __slots__ = ("_place",)
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        if kind is None or not isinstance(error, Exception):
+            return False
+        report(self._place, error)
+        return True
 
 
 def attempt(function: Callable[[], T], failed: Callable[[Exception], T]) -> T:
@@ -59,6 +80,8 @@ def report(place: str, error: Exception) -> None:
     which shows code and no values, comes with DEBUG.
     """
     try:
+        if sys.is_finalizing():  # modules are going, handlers are gone
+            return
         now = SYSTEM_CLOCK.monotonic()
         if now - _reported.get(place, -_QUIET_FOR) < _QUIET_FOR:
             return

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+_AT_ONCE = 64  # ids
+
 
 def time_ordered(prefix: str, now_ms: int) -> str:
     """Return ``<prefix>_`` and 32 hex digits: 48 bits of *now_ms*, 80 random bits.
@@ -13,6 +15,33 @@ def time_ordered(prefix: str, now_ms: int) -> str:
     """
     stamp = now_ms & 0xFFFF_FFFF_FFFF
     return f"{prefix}_{stamp:012x}{os.urandom(10).hex()}"
+
+
+class EventIds:
+    """Makes the ids of events in one process, faster than one by one.
+
+    Randomness is fetched for many ids at once. A child of a fork needs its own maker,
+    or it makes the ids of its parent.
+    """
+
+    __slots__ = ("_random", "_stamp")
+
+    def __init__(self) -> None:
+        self._random: list[str] = []
+        self._stamp = (-1, "")
+
+    def event_id(self, now_ms: int) -> str:
+        """Return an event's id; see `event_id`."""
+        made, stamp = self._stamp
+        if made != now_ms:
+            stamp = f"evt_{now_ms & 0xFFFF_FFFF_FFFF:012x}"
+            self._stamp = (now_ms, stamp)
+        try:
+            return stamp + self._random.pop()
+        except IndexError:
+            drawn = os.urandom(10 * _AT_ONCE).hex()
+            self._random = [drawn[i : i + 20] for i in range(20, len(drawn), 20)]
+            return stamp + drawn[:20]
 
 
 def event_id(now_ms: int) -> str:

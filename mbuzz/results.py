@@ -3,28 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from mbuzz.values import Frozen
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrackResult:
+class _Result(Frozen):
+    """True when it succeeded, and readable like a mapping."""
+
+    success: bool
+    error: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.success
+
+    @property
+    def message(self) -> str | None:
+        """Return what to do about `error`, in one sentence; None on success."""
+        if self.error is None:
+            return None
+        from mbuzz.explanations import explain
+
+        return explain(self.error)
+
+    def __getitem__(self, name: str) -> object:
+        if name in tuple(self.fields()):
+            return getattr(self, name)
+        raise KeyError(name)
+
+
+class TrackResult(_Result):
     """The answer to `track` and `page`; also readable as ``result["event_id"]``."""
 
     success: bool
     event_id: str | None = None
     error: str | None = None  # a machine word, such as "missing_identity"
 
-    def __bool__(self) -> bool:
-        return self.success
 
-    def __getitem__(self, name: str) -> object:
-        if name in ("success", "event_id", "error"):
-            return getattr(self, name)
-        raise KeyError(name)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConversionResult:
+class ConversionResult(_Result):
     """The answer to `conversion`; `attribution` is None until the server has said it.
 
     `attribution` maps a model's name to its credits, as the server sent them.
@@ -36,10 +51,11 @@ class ConversionResult:
     duplicate: bool = False
     error: str | None = None
 
-    def __bool__(self) -> bool:
-        return self.success
 
-    def __getitem__(self, name: str) -> object:
-        if name in ("success", "conversion_id", "attribution", "duplicate", "error"):
-            return getattr(self, name)
-        raise KeyError(name)
+def tracked(event_id: str) -> TrackResult:
+    """Return a success; built without keywords, since every call makes one."""
+    result = object.__new__(TrackResult)
+    values = result.__dict__
+    values["success"] = True
+    values["event_id"] = event_id
+    return result

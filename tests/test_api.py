@@ -202,9 +202,10 @@ def test_use_closes_the_client_before_swap_does_not():
 
     assert api.use(first) is None
     assert api.swap(second) is first
-    assert not first.delivery.closed
+    kept, closed = first.delivery, second.delivery
     assert api.use(None) is second
-    assert second._delivery.closed
+    assert closed.closed
+    assert not kept.closed
     assert api.current_client() is None
 
 
@@ -283,3 +284,77 @@ def test_outside_of_a_request_there_are_none():
     assert api.context() is None
     with context_scope(user_id="u"):
         assert mbuzz.visitor_id() is None
+
+
+# -- every call has a function --
+
+
+def test_the_functions_are_the_default_clients():
+    with capture() as captured:
+        assert mbuzz.track("Signup", user_id="1", request_id="r", flow_id="f")
+        assert mbuzz.page(url="https://shop.example/", visitor_id="v", session_id="s")
+        assert mbuzz.identify("1", visitor_id="v", traits={"name": "Zoë"})
+        assert mbuzz.alias("1", "guest-1")
+        assert mbuzz.group("team", user_id="1", visitor_id="v", traits={"seats": 3})
+        assert mbuzz.conversion("purchase", user_id="1", revenue="9.90", parent_id="p")
+
+    track, page, identify, alias, group, conversion = captured
+    assert track["correlation"] == {"request_id": "r", "flow_id": "f"}
+    assert (page["event_type"], page["session_id"]) == ("page_view", "s")
+    assert identify["traits"] == {"name": "Zoë"}
+    assert alias["previous_id"] == "guest-1"
+    assert (group["group_id"], group["user_id"]) == ("team", "1")
+    assert group["traits"] == {"seats": 3}
+    assert conversion["correlation"] == {"parent_id": "p"}
+
+
+def test_every_function_of_a_client_takes_the_same_as_its():
+    import inspect
+
+    own = {"context", "express"}  # the middleware's
+    for name in "track page identify alias group conversion flush close".split():
+        taken = inspect.signature(getattr(mbuzz, name)).parameters
+        by_client = inspect.signature(getattr(Client, name)).parameters
+        assert list(taken) == [p for p in by_client if p not in {"self", *own}], name
+        for parameter in taken.values():
+            other = by_client[parameter.name]
+            assert (parameter.default, parameter.kind) == (other.default, other.kind)
+            assert parameter.annotation == other.annotation
+
+
+def test_without_configuration_every_call_says_so(caplog):
+    results = [
+        mbuzz.track("Signup", user_id="1"),
+        mbuzz.page(url="https://shop.example/", visitor_id="v"),
+        mbuzz.conversion("purchase", user_id="1"),
+    ]
+    bools = [mbuzz.identify("1"), mbuzz.alias("1", "2"), mbuzz.group("g")]
+
+    assert {result.error for result in results} == {"not_configured"}
+    assert all("mbuzz.configure(" in result.message for result in results)
+    assert bools == [False, False, False]
+    assert (mbuzz.flush(), mbuzz.close()) == (True, True)
+    assert (bool(mbuzz.health()), mbuzz.stats().accepted) == (False, 0)
+    assert len(caplog.messages) == 1
+
+
+def test_health_and_stats_are_the_default_clients(backend):
+    mbuzz.configure(api_key=backend.api_key, api_url=backend.url, network=True)
+    mbuzz.track("Signup", user_id="1")
+
+    assert mbuzz.flush(30.0)
+    assert mbuzz.health()
+    assert mbuzz.health().status == "ok"
+    assert mbuzz.stats() == api.current_client().stats()
+    assert mbuzz.stats().delivered == 1
+
+
+def test_health_says_that_the_key_is_wrong(backend):
+    mbuzz.configure(api_key="sk_test_" + "x" * 32, api_url=backend.url, network=True)
+    mbuzz.track("Signup", user_id="1")
+
+    assert mbuzz.flush(30.0)
+    health = mbuzz.health()
+
+    assert not health
+    assert (health.status, health.reason) == ("failing", "http_401")

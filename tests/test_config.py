@@ -1,7 +1,5 @@
 """Options: where they come from, and what is said of those that cannot work."""
 
-import dataclasses
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,7 +103,23 @@ def test_a_password_in_the_url_is_refused_and_not_repeated():
     ("option", "value"),
     [
         ("delivery", "async"),
-        ("pii", "strict"),
+        ("pii", "lax"),
+        ("sample_rate", 1.1),
+        ("sample_rate", -0.1),
+        ("sample_rate", True),
+        ("sample_rate", "half"),
+        ("redact_keys", "ssn"),
+        ("redact_keys", [""]),
+        ("allow_keys", [5]),
+        ("spool_dir", ""),
+        ("spool_dir", 5),
+        ("spool_bytes", 0),
+        ("spool_for", -1),
+        ("durable", True),
+        ("strict_events", "yes"),
+        ("before_send", "scrub"),
+        ("on_drop", 5),
+        ("on_error", []),
         ("batch_size", 0),
         ("batch_size", 501),
         ("batch_size", 1.5),
@@ -169,7 +183,7 @@ def test_a_bundle_may_be_a_path(tmp_path):
 
 
 def test_a_config_cannot_be_changed():
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError, match="Config cannot be changed"):
         Config(api_key=KEY).debug = True
 
 
@@ -186,6 +200,11 @@ def test_the_environment_sets_every_kind_of_option():
             "MBUZZ_SKIP_PATHS": "/admin, /health,",
             "MBUZZ_COOKIE_DOMAIN": "example.com",
             "MBUZZ_DELIVERY": "sync",
+            "MBUZZ_SPOOL_DIR": "/var/spool/shop",
+            "MBUZZ_DURABLE": "true",
+            "MBUZZ_SAMPLE_RATE": "0.25",
+            "MBUZZ_REDACT_KEYS": "badge, seat",
+            "MBUZZ_BEFORE_SEND": "not.from.here",
         },
     )
 
@@ -199,6 +218,10 @@ def test_the_environment_sets_every_kind_of_option():
         skip_paths=("/admin", "/health"),
         cookie_domain="example.com",
         delivery="sync",
+        spool_dir="/var/spool/shop",
+        durable=True,
+        sample_rate=0.25,
+        redact_keys=("badge", "seat"),
     )
 
 
@@ -243,6 +266,13 @@ def test_an_unknown_option_gets_a_hint(option, said):
     assert str(caught.value) == said
 
 
+def test_a_pattern_that_is_none_is_named_with_its_fault():
+    with pytest.raises(ConfigurationError, match="got '\\(' \\(missing \\)") as caught:
+        Config(api_key=KEY, redact_patterns=("ok", "("))
+
+    assert str(caught.value).startswith("redact_patterns must be regular expressions")
+
+
 @pytest.mark.parametrize(
     ("variable", "network"), [(None, True), ("on", True), ("off", False), ("", True)]
 )
@@ -271,7 +301,7 @@ def test_of_no_secret_nothing_is_shown():
 
 @given(
     st.dictionaries(
-        st.sampled_from([field.name for field in dataclasses.fields(Config)]),
+        st.sampled_from(list(Config.fields())),
         st.one_of(
             st.none(), st.booleans(), st.integers(), st.floats(), st.text(),
             st.lists(st.text()), st.just(object()),
@@ -283,4 +313,4 @@ def test_whatever_is_given_it_works_or_says_why(options):
         config = Config.load(options, {})
     except ConfigurationError:
         return
-    assert config == dataclasses.replace(config)
+    assert config == config.replace()

@@ -8,9 +8,12 @@ import pytest
 
 import mbuzz
 from mbuzz import protocol
+from mbuzz.clock import SYSTEM_CLOCK
 from mbuzz.context import RequestContext, serving
+from mbuzz.delivery.breaker import Breaker
+from mbuzz.delivery.counters import Counters
 from mbuzz.delivery.queue import Item
-from mbuzz.delivery.sender import _read
+from mbuzz.delivery.sender import Sender
 from mbuzz.delivery.transport import Response
 from mbuzz.testing import capture
 
@@ -37,6 +40,7 @@ def sent():
             mbuzz.page(properties={"category": "shoes"})
         mbuzz.identify("123", visitor_id=VISITOR, traits={"plan": "pro"})
         mbuzz.alias("123", "guest-9f2c")
+        mbuzz.group("acme", user_id="123", visitor_id=VISITOR, traits={"seats": 25})
         mbuzz.conversion(
             "purchase",
             visitor_id=VISITOR,
@@ -80,11 +84,15 @@ def test_the_golden_file_has_every_kind_and_no_other():
 def test_the_agreed_answer_is_understood():
     reply = json.loads((CONTRACT / "batch_reply.json").read_text())
     count = len(reply["events"]) + len(reply["rejected"])
-    items = [
-        Item(kind="track", id=str(n), body=b"{}", enqueued_at=0.0) for n in range(count)
-    ]
 
-    answers = _read(items, reply, Response(status=202, headers={}, body=b""))
+    class Agreed:
+        def post(self, path, body, headers, timeout):
+            return Response(status=202, headers={}, body=json.dumps(reply).encode())
+
+    counters = Counters(SYSTEM_CLOCK)
+    sender = Sender("key", SYSTEM_CLOCK, counters, Breaker(SYSTEM_CLOCK))
+    outcome = sender.send([Item(b"{}", 0.0)] * count, Agreed(), 1.0)
+    answers = outcome.answers(count)
 
     rejected = {entry["index"]: entry["errors"][0] for entry in reply["rejected"]}
     assert {

@@ -1,5 +1,6 @@
 """What callers say, checked: identity, times, money, names."""
 
+import enum
 import uuid
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -24,6 +25,23 @@ class Unprintable(str):
         raise RuntimeError
 
 
+class Number(enum.Enum):
+    ONE = 1
+
+
+class Word(enum.StrEnum):
+    A = "a"
+
+
+class Index:
+    """What numpy's integers are like."""
+
+    def __index__(self):
+        return 7
+
+    __int__ = __index__
+
+
 def kind(value):
     return type(value).__name__  # pytest cannot write all of them
 
@@ -42,7 +60,15 @@ def kind(value):
         (0, "0"),
         (uuid.UUID(int=5), "00000000-0000-0000-0000-000000000005"),
         ("x" * 255, "x" * 255),
+        (b" 42 ", "42"),
+        (42.0, "42"),
+        (Decimal(42), "42"),
+        (Number.ONE, "1"),
+        (Word.A, "a"),
+        (Unprintable("x"), "x"),
+        (Index(), "7"),
     ],
+    ids=kind,
 )
 def test_ids_are_text(given, text):
     assert events.text_id(given, "bad") == text
@@ -50,7 +76,7 @@ def test_ids_are_text(given, text):
 
 @pytest.mark.parametrize(
     "given",
-    [True, 1.5, b"42", ["42"], {}, object(), "x" * 256, 10**5000, Unprintable("x")],
+    [True, 1.5, b"\xff", ["42"], {}, object(), "x" * 256, 10**5000, float("nan")],
     ids=kind,
 )
 def test_what_is_no_id_is_an_error(given):
@@ -77,7 +103,7 @@ def test_a_name_is_stripped_and_cut():
     assert len(events.name("x" * 999, "missing")) == 255
 
 
-@pytest.mark.parametrize("given", ["", " ", None, 5, b"x", ["x"]])
+@pytest.mark.parametrize("given", ["", " ", None, 1.5, b"\xff", ["x"], object()])
 def test_a_name_must_be_there(given):
     with pytest.raises(InvalidEventError, match=r"^missing$"):
         events.name(given, "missing")
@@ -281,7 +307,6 @@ def test_speaking_for_the_visitor_is_remembered():
         (None, "a b", None, "invalid_visitor_id"),
         (None, ["v"], None, "invalid_visitor_id"),
         (None, None, request(visitor_id="a b"), "invalid_visitor_id"),
-        (None, None, request(session_id=["s"]), "invalid_session_id"),
         (None, None, request(user_id=1.5), "invalid_user_id"),
     ],
 )
@@ -316,10 +341,9 @@ def test_a_page_that_was_given_is_left_alone():
     assert events.with_page(None, RequestContext()) == {}
 
 
-@pytest.mark.parametrize("given", [5, "x", ["a"], [("a", 1)], object()])
-def test_properties_must_be_a_mapping(given):
-    with pytest.raises(InvalidEventError, match=r"^bad$"):
-        events.mapping(given, "bad")
+@pytest.mark.parametrize("odd", [5, "x", ["x"], object()], ids=kind)
+def test_what_is_no_mapping_is_kept_as_a_value(odd):
+    assert events.mapping(odd) == {"value": odd}
 
 
 def test_a_mapping_that_cannot_be_read_is_marked():
@@ -330,7 +354,8 @@ def test_a_mapping_that_cannot_be_read_is_marked():
         def __iter__(self):
             raise OSError
 
-    assert events.mapping(Broken(a=1), "bad") == {"unreadable": True}
+    assert events.mapping(Broken(a=1)) == {"unreadable": True}
+    assert events.mapping(None) == {}
 
 
 def test_correlation_is_given_or_the_requests():
@@ -344,6 +369,7 @@ def test_correlation_is_given_or_the_requests():
     assert len(events.correlation(None, flow_id="x" * 999)["flow_id"]) == 255
 
 
-def test_correlation_that_is_no_text():
-    with pytest.raises(InvalidEventError, match="invalid_correlation"):
-        events.correlation(None, request_id=Unprintable("x"))
+def test_correlation_that_is_no_text_is_left_out():
+    assert events.correlation(None, request_id=object(), flow_id="f") == {
+        "flow_id": "f"
+    }

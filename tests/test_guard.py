@@ -12,7 +12,7 @@ def fail():
 
 
 def test_a_guarded_function_returns_its_default_instead_of_raising(caplog):
-    @guard.guarded(lambda: "default")
+    @guard.guarded(lambda *_: "default")
     def risky(x, *, y):
         return x / y
 
@@ -24,7 +24,7 @@ def test_a_guarded_function_returns_its_default_instead_of_raising(caplog):
 
 
 def test_interrupts_pass():
-    @guard.guarded(lambda: None)
+    @guard.guarded(lambda *_: None)
     def interrupted():
         raise KeyboardInterrupt
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from mbuzz.clock import Clock
+from mbuzz.delivery.retry import chance
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mbuzz.clock import Clock
 
 FAILURES_TO_OPEN = 5  # in a row
-OPEN_FOR = 30.0  # seconds
+OPEN_FOR = 30.0  # seconds; each time up to a quarter less, or clients probe together
 
 
 class Breaker:
-    """Opens after failures in a row; after `OPEN_FOR` the next try decides."""
+    """Opens after failures in a row; after about `OPEN_FOR` the next try decides."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -24,6 +28,13 @@ class Breaker:
             and self._clock.monotonic() < self._open_until
         )
 
+    @property
+    def state(self) -> str:
+        """Return ``closed``, ``open``, or ``half_open``: the next try decides."""
+        if self._failures < FAILURES_TO_OPEN:
+            return "closed"
+        return "open" if self.open else "half_open"
+
     def succeeded(self) -> None:
         """Note an answer."""
         self._failures = 0
@@ -32,4 +43,5 @@ class Breaker:
         """Note a failure to answer."""
         self._failures += 1
         if self._failures >= FAILURES_TO_OPEN:
-            self._open_until = self._clock.monotonic() + OPEN_FOR
+            pause = OPEN_FOR * (1 - chance() / 4)
+            self._open_until = self._clock.monotonic() + pause

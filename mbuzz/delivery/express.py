@@ -39,21 +39,25 @@ class ExpressLane:
         with self._changed:
             if self._closed or len(self._items) >= _BACKLOG:
                 return False
-            if self._idle <= len(self._items) and self._threads < _THREADS:
-                self._start_thread()
-            if not self._threads:
+            more = self._idle <= len(self._items) and self._threads < _THREADS
+            self._threads += more
+        if more:
+            self._start_thread()
+        with self._changed:
+            if self._closed or not self._threads:
                 return False
             self._items.append(item)
             self._changed.notify()
             return True
 
     def _start_thread(self) -> None:
+        # Not under the lock: a finalizer in the new thread may need it to get going.
         thread = threading.Thread(target=self._run, name="mbuzz-express", daemon=True)
         try:
             thread.start()
         except RuntimeError:  # no threads here: shutdown, or uWSGI without them
-            return
-        self._threads += 1
+            with self._changed:
+                self._threads -= 1
 
     def close(self) -> list[Item]:
         """Stop the threads and return what they did not begin."""

@@ -1,117 +1,83 @@
-"""What became of every event: counters that add up."""
+"""What became of every event, and whether delivery is well: values for the host."""
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
-from mbuzz import guard
-from mbuzz.clock import Clock
+from mbuzz.values import Frozen
 
-_logger = logging.getLogger("mbuzz.delivery")
-_QUIET_FOR = 60.0  # seconds between two warnings of one reason
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from mbuzz.delivery.breaker import Breaker
+    from mbuzz.delivery.counters import Counters
+    from mbuzz.delivery.queue import Outbox
+
+_NOTHING: Mapping[str, int] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stats:
-    """Counts of events, at one moment.
+class Stats(Frozen):
+    """Counts of events, at one moment; sizes in bytes, times in seconds.
 
-    Always ``accepted == delivered + rejected + sum(dropped) + queued + in_flight``.
+    Always ``accepted == delivered + rejected + sum(dropped.values()) + dead_lettered +
+    spooled + queued + in_flight``. Calls that never became an accepted event are in
+    `refused` (by mistake) and `left_out` (on purpose: sampling, `before_send`).
     """
 
-    accepted: int = 0
+    accepted: int = 0  # `recovered` ones included
     delivered: int = 0
     rejected: int = 0
-    dropped: Mapping[str, int] = field(default_factory=dict)
+    dropped: Mapping[str, int] = _NOTHING  # by reason
+    dead_lettered: int = 0
+    spooled: int = 0
     queued: int = 0
     in_flight: int = 0
-    refused: Mapping[str, int] = field(default_factory=dict)  # never accepted
+    recovered: int = 0  # taken over from the spool of a process that has ended
+    refused: Mapping[str, int] = _NOTHING
+    left_out: Mapping[str, int] = _NOTHING
     batches: int = 0
+    sent_bytes: int = 0
     retries: int = 0
+    breaker: str = "closed"  # or "open", "half_open"
     last_error: str | None = None
+    oldest: float | None = None  # age of the oldest event that waits or is being sent
+    latency: float | None = None  # from call to answer, smoothed over batches
 
 
-class Counters:
-    """The running counts, and the warnings about what was lost.
+def take_stats(
+    outbox: Outbox, counters: Counters, breaker: Breaker, now: float
+) -> Stats:
+    """Return the counts of one delivery; *now* is in monotonic seconds."""
+    with outbox.lock:
+        since = outbox.unsettled_since()
+        return Stats(
+            accepted=outbox.accepted,
+            delivered=counters.delivered,
+            rejected=counters.rejected,
+            dropped={k: count for k, count in counters.dropped.items() if count},
+            dead_lettered=counters.dead_lettered,
+            spooled=counters.spooled,
+            queued=outbox.waiting,
+            in_flight=outbox.in_flight,
+            recovered=counters.recovered,
+            refused=dict(counters.refused),
+            left_out=dict(counters.left_out),
+            batches=counters.batches,
+            sent_bytes=counters.sent_bytes,
+            retries=counters.retries,
+            breaker=breaker.state,
+            last_error=counters.last_error,
+            oldest=None if since is None else now - since,
+            latency=counters.latency,
+        )
 
-    Counting may happen under a lock; `report` must not: a handler of the host may
-    wait for a thread that waits for that lock.
-    """
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._lock = threading.RLock()
-        self._counts: Counter[str] = Counter()
-        self._dropped: Counter[str] = Counter()
-        self._refused: Counter[str] = Counter()
-        self._unreported: Counter[tuple[str, str]] = Counter()
-        self._warned: dict[tuple[str, str], float] = {}
-        self._silent = True  # nothing is unreported
-        self.last_error: str | None = None
+class Health(Frozen):
+    """How delivery is; true while events arrive."""
 
-    def add(self, name: str, count: int = 1) -> None:
-        """Count *name*: accepted, delivered, rejected, batches or retries."""
-        with self._lock:
-            self._counts[name] += count
+    status: Literal["ok", "degraded", "failing"] = "ok"
+    reason: str | None = None  # a machine word, such as "retrying"
 
-    def reject(self, reason: str) -> None:
-        """Count an event that the server would not have."""
-        with self._lock:
-            self._counts["rejected"] += 1
-            self._lose("rejected", reason, 1)
-
-    def drop(self, reason: str, count: int = 1) -> None:
-        """Count accepted events that are given up."""
-        with self._lock:
-            self._dropped[reason] += count
-            self._lose("dropped", reason, count)
-
-    def refuse(self, reason: str) -> None:
-        """Count a call that was never accepted."""
-        with self._lock:
-            self._refused[reason] += 1
-            self._lose("refused", reason, 1)
-
-    def _lose(self, what: str, reason: str, count: int) -> None:
-        self._unreported[what, reason] += count
-        self._silent = False
-
-    def report(self, *, everything: bool = False) -> None:
-        """Warn of what was lost, once a minute per reason, with the count since.
-
-        With *everything* nothing is left for a minute that may not come.
-        """
-        if self._silent:
-            return
-        due: list[tuple[str, int, str]] = []
-        with self._lock:
-            now = self._clock.monotonic()
-            for (what, reason), count in list(self._unreported.items()):
-                warned = self._warned.get((what, reason))
-                if everything or warned is None or now - warned >= _QUIET_FOR:
-                    self._warned[what, reason] = now
-                    del self._unreported[what, reason]
-                    due.append((what, count, reason))
-            self._silent = not self._unreported
-        with guard.swallowing("report"):
-            for what, count, reason in due:
-                _logger.warning("events %s (events=%d, reason=%s)", what, count, reason)
-
-    def snapshot(self, *, queued: int, in_flight: int) -> Stats:
-        """Return the counts as a value."""
-        with self._lock:
-            return Stats(
-                accepted=self._counts["accepted"],
-                delivered=self._counts["delivered"],
-                rejected=self._counts["rejected"],
-                batches=self._counts["batches"],
-                retries=self._counts["retries"],
-                dropped=dict(self._dropped),
-                refused=dict(self._refused),
-                queued=queued,
-                in_flight=in_flight,
-                last_error=self.last_error,
-            )
+    def __bool__(self) -> bool:
+        return self.status != "failing"

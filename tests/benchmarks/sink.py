@@ -12,18 +12,6 @@ from pathlib import Path
 from typing import Any
 
 
-def _answer_everything(_folder: Path) -> tuple[Callable[..., Any], str]:
-    """Return an application that reads the body and answers 202."""
-
-    def app(environ, start_response):
-        environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        body = b'{"accepted":1,"rejected":[],"events":[]}'
-        start_response("202 Accepted", [("Content-Length", str(len(body)))])
-        return [body]
-
-    return app, "sk_test_" + "0" * 32
-
-
 def _keep_rows(folder: Path) -> tuple[Callable[..., Any], str]:
     """Return the floor of ingestion: parse, insert, commit to disk, answer."""
     import json
@@ -69,7 +57,7 @@ def _backend(folder: Path) -> tuple[Callable[..., Any], str]:
     return app, first.api_key
 
 
-KINDS = {"sink": _answer_everything, "floor": _keep_rows, "backend": _backend}
+KINDS = {"floor": _keep_rows, "backend": _backend}
 
 
 def _serve(kind: str, folder: str, pipe: Connection) -> None:

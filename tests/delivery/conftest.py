@@ -32,6 +32,7 @@ def server() -> Iterator[FaultServer]:
 def make_client(server: FaultServer) -> Iterator[Callable[..., Client]]:
     """Return a function that makes clients of the server, impatient ones."""
     made: list[Client] = []
+    others = set(threading.enumerate())
 
     def make(*, clock=None, transport=None, **options) -> Client:
         given = {
@@ -52,9 +53,16 @@ def make_client(server: FaultServer) -> Iterator[Callable[..., Client]]:
     for client in made:
         client.close(timeout=0.0)
     server.close()
-    for thread in threading.enumerate():
+    for thread in set(threading.enumerate()) - others:
         if thread.name.startswith("mbuzz"):
             thread.join(PATIENCE)
+
+
+def said(caplog) -> list[str]:
+    """Return what was logged, without the advice."""
+    return [
+        message.partition("): ")[0].rstrip(")") + ")" for message in caplog.messages
+    ]
 
 
 def adds_up(stats) -> bool:
@@ -63,6 +71,8 @@ def adds_up(stats) -> bool:
         stats.delivered
         + stats.rejected
         + sum(stats.dropped.values())
+        + stats.dead_lettered
+        + stats.spooled
         + stats.queued
         + stats.in_flight
     )

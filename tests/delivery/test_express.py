@@ -11,7 +11,7 @@ from tests.delivery.fault_server import PATIENCE
 
 
 def item(name="page"):
-    return Item(kind="track", id=name, body=b"{}", enqueued_at=0.0)
+    return Item(name.encode(), 0.0)
 
 
 class Work:
@@ -26,7 +26,7 @@ class Work:
 
     def __call__(self, entry, transport):
         transport()
-        self.note(self.done, entry.id)
+        self.note(self.done, entry.body.decode())
         self.go_on.wait(PATIENCE)
 
     def connect(self):
@@ -95,7 +95,7 @@ def test_closing_returns_what_was_not_begun_and_ends_the_threads(lane, work):
     left = lane.close()
     work.go_on.set()
 
-    assert [entry.id for entry in left] == ["2", "3", "4"]
+    assert [entry.body.decode() for entry in left] == ["2", "3", "4"]
     assert not lane.offer(item())
     assert work.wait_for(lambda: len(work.left) == 2)
 
@@ -116,7 +116,7 @@ def test_work_that_raises_costs_itself_only(caplog):
     done = threading.Event()
 
     def fail_first(entry, _transport):
-        if entry.id == "bad":
+        if entry.body.decode() == "bad":
             raise ValueError("secret")
         done.set()
 

@@ -1,5 +1,6 @@
 """Delivery as a whole, against a server that fails in every way that servers do."""
 
+import os
 import random
 import threading
 from concurrent.futures import Future
@@ -7,9 +8,8 @@ from concurrent.futures import Future
 import pytest
 
 from mbuzz.clock import SYSTEM_CLOCK
-from mbuzz.delivery import worker
 from mbuzz.testing import ManualClock
-from tests.delivery.conftest import adds_up
+from tests.delivery.conftest import adds_up, said
 from tests.delivery.fault_server import PATIENCE, FaultServer
 
 # Faults that pass: what was accepted arrives once they are over.
@@ -167,14 +167,13 @@ def test_nothing_is_accepted_by_a_delivery_that_was_closed(make_client):
     client = make_client()
     old = client.delivery
     client.close()
-    item = worker.Item(kind="track", id="evt_1", body=b"{}", enqueued_at=0.0)
 
-    answer = old.submit(item, wait=1.0)
-    express = old.submit(item, express=True)
+    answer = old.submit(b"{}", wait=1.0)
+    express = old.submit(b"{}", express=True)
 
     assert (answer.delivered, answer.error) == (False, "closed")
     assert express.error == "closed"
-    assert old.stats().refused == {"closed": 2}
+    assert old.stats().accepted == 0
 
 
 def test_order_is_kept_across_batches_and_threads(server, make_client):
@@ -278,7 +277,7 @@ def test_a_full_queue_refuses_plain_events_and_says_so_once(
     stats = client.stats()
     assert (stats.accepted, stats.refused) == (3, {"queue_full": 2})
     assert adds_up(stats)
-    assert caplog.messages == ["events refused (events=1, reason=queue_full)"]
+    assert said(caplog) == ["events refused (events=1, reason=queue_full)"]
 
 
 def test_what_was_lost_in_the_quiet_minute_is_reported_at_the_end(
@@ -290,7 +289,7 @@ def test_what_was_lost_in_the_quiet_minute_is_reported_at_the_end(
 
     client.close(0.0)
 
-    assert sorted(caplog.messages) == [
+    assert sorted(said(caplog)) == [
         "events dropped (events=1, reason=closed)",
         "events refused (events=1, reason=queue_full)",
         "events refused (events=2, reason=queue_full)",
@@ -710,6 +709,26 @@ def test_events_are_sent_in_line_where_threads_cannot_start(
     assert client.stats().delivered == 3
 
 
+def test_batches_leave_in_the_callers_thread_where_there_is_no_other(
+    server, make_client, monkeypatch
+):
+    start = threading.Thread.start
+
+    def refuse(thread):
+        if thread.name.startswith("mbuzz"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    client = make_client(queue_size=20, batch_size=5, batch_interval=3600.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        results = track(client, 60)
+
+    assert all(results)
+    assert client.stats().dropped == {}
+    assert len(server.events) >= 55
+
+
 def test_network_off_refuses_and_says_so(server, make_client):
     client = make_client(network=False)
     reply = Future()
@@ -856,7 +875,7 @@ mbuzz.track('Parent', user_id='1')
 held = threading.Event()
 done = threading.Event()
 def hold():
-    with client._delivery._outbox.changed, client._lock:
+    with client.delivery._outbox.changed, client._lifetime._locks[os.getpid()]:
         held.set()
         done.wait()
 thread = threading.Thread(target=hold)
@@ -885,7 +904,7 @@ def test_a_finalizer_may_track_inside_a_call(server, make_client):
         def __del__(self):
             client.track("Finalized", user_id="1")
 
-    with client.delivery._outbox.changed, client._lock:
+    with client.delivery._outbox.changed, client._lifetime._locks[os.getpid()]:
         client.delivery._counters._lock.acquire()
         Finalized()
         client.delivery._counters._lock.release()

@@ -1,34 +1,44 @@
-"""Counters, and what is said of losses."""
+"""Counts, and what is said of losses."""
 
 import logging
 
-from mbuzz.delivery.stats import Counters, Stats
+from mbuzz.delivery.counters import Counters
 from mbuzz.testing import ManualClock
+from tests.delivery.conftest import said
 
 
-def test_counts_come_back_as_a_value():
+def test_losses_are_counted_by_reason():
     counters = Counters(ManualClock())
-    counters.add("accepted", 5)
-    counters.add("delivered")
-    counters.reject("bad")
+    counters.reject("bad", 2)
     counters.drop("expired", 2)
+    counters.drop("expired")
+    counters.bury("http_401", 5)
     counters.refuse("missing_identity")
-    counters.add("batches")
-    counters.add("retries")
-    counters.last_error = "http_503"
+    counters.leave_out("sampled_out")
 
-    assert counters.snapshot(queued=1, in_flight=0) == Stats(
-        accepted=5,
-        delivered=1,
-        rejected=1,
-        dropped={"expired": 2},
-        queued=1,
-        in_flight=0,
-        refused={"missing_identity": 1},
-        batches=1,
-        retries=1,
-        last_error="http_503",
-    )
+    assert (counters.rejected, counters.dead_lettered) == (2, 5)
+    assert counters.dropped == {"expired": 3}
+    assert counters.refused == {"missing_identity": 1}
+    assert counters.left_out == {"sampled_out": 1}
+
+
+def test_what_is_left_out_on_purpose_is_no_news(caplog):
+    counters = Counters(ManualClock())
+
+    counters.leave_out("sampled_out")
+    counters.report(everything=True)
+
+    assert caplog.messages == []
+
+
+def test_reasons_without_end_are_counted_together():
+    counters = Counters(ManualClock())
+
+    for number in range(1_000):
+        counters.refuse(f"reason {number}")
+
+    assert len(counters.refused) <= 101
+    assert sum(counters.refused.values()) == 1_000
 
 
 def test_each_reason_is_reported_once_a_minute_with_the_count_since(caplog):
@@ -43,7 +53,7 @@ def test_each_reason_is_reported_once_a_minute_with_the_count_since(caplog):
 
     counters.report()
 
-    assert caplog.messages == [
+    assert said(caplog) == [
         "events dropped (events=2, reason=queue_full)",
         "events rejected (events=1, reason=bad)",
         "events dropped (events=4, reason=queue_full)",
@@ -78,4 +88,4 @@ def test_a_logger_that_raises_is_not_our_end():
     finally:
         logging.getLogger("mbuzz").removeHandler(handler)
 
-    assert counters.snapshot(queued=0, in_flight=0).refused == {"a": 1}
+    assert counters.refused == {"a": 1}
