@@ -349,7 +349,13 @@ class Client:
             answer = self._submit(body, important=True, wait=seconds)
         except _BAD_CALL as error:
             return ConversionResult(success=False, error=self._refuse(error))
-        return _conversion_result(item_id, answer)
+        if answer is None:
+            return ConversionResult(success=True, conversion_id=item_id)
+        if not answer.delivered:
+            return ConversionResult(
+                success=False, conversion_id=item_id, error=answer.error
+            )
+        return results.converted(item_id, answer.body)
 
     def _patience(self, seconds: float) -> float:
         """Return *seconds*, bounded; 0 in an event loop, which must not be blocked."""
@@ -434,19 +440,3 @@ class Client:
     aconversion = asynchronous.twin(conversion)
     aflush = asynchronous.twin(flush)
     aclose = asynchronous.twin(close)
-
-
-def _conversion_result(item_id: str, answer: Answer | None) -> ConversionResult:
-    if answer is None:
-        return ConversionResult(success=True, conversion_id=item_id)
-    if not answer.delivered:
-        return ConversionResult(
-            success=False, conversion_id=item_id, error=answer.error
-        )
-    credits_ = answer.body.get("attribution_credits")
-    return ConversionResult(
-        success=True,
-        conversion_id=str(answer.body.get("conversion_id") or item_id),
-        attribution=credits_ if isinstance(credits_, dict) else None,
-        duplicate=answer.body.get("duplicate") is True,
-    )

@@ -59,3 +59,14 @@ def tracked(event_id: str) -> TrackResult:
     values["success"] = True
     values["event_id"] = event_id
     return result
+
+
+def converted(item_id: str, said: Mapping[str, object]) -> ConversionResult:
+    """Return what the server has *said* of a conversion that it took."""
+    credits_ = said.get("attribution_credits")
+    return ConversionResult(
+        success=True,
+        conversion_id=str(said.get("conversion_id") or item_id),
+        attribution=credits_ if isinstance(credits_, dict) else None,
+        duplicate=said.get("duplicate") is True,
+    )
