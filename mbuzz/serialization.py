@@ -27,7 +27,7 @@ _literal = _json.encode_basestring_ascii
 
 _ENVELOPE = 2_048  # bytes of an event left for what is beside its properties
 _MOST_FAST = 4_096  # characters of a mapping that takes the fast path
-_CARDS_FROM = 3 * 10**12  # no card's number is smaller, and times in ms are
+_CARDS_FROM = 22 * 10**11  # no card's number is smaller, and times in ms are
 _MOST_SHAPES = 512
 _MOST_TEXTS = 300  # of a graph that takes the fast path
 _LONGEST_SHAPE = 2_000  # characters

@@ -29,6 +29,15 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, **own, **more}
 
 
+def unmeasured(**more: str) -> dict[str, str]:
+    """Return the same, without the measuring of coverage.
+
+    Its locks are not made for signal handlers, its files not for forks and limits.
+    """
+    found = environment(**more)
+    return {name: value for name, value in found.items() if not name.startswith("COV")}
+
+
 @contextmanager
 def process(
     command: tuple[str, ...], folder: Path, env: dict[str, str], log: Path

@@ -21,7 +21,7 @@ from mbuzz.clock import SYSTEM_CLOCK
 from mbuzz.config import Config
 from mbuzz.errors import ConfigurationError
 from tests.delivery.fault_server import FaultServer
-from tests.processes import environment
+from tests.processes import unmeasured
 
 PATIENCE = 30.0  # seconds until a process counts as hanging
 KEY = "sk_test_" + "k" * 32
@@ -124,7 +124,7 @@ def started(
     process = subprocess.Popen(
         [sys.executable, *quiet, str(script), *map(str, arguments)],
         cwd=folder,
-        env=environment(),
+        env=unmeasured(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

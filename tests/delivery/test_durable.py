@@ -12,7 +12,7 @@ import pytest
 
 from mbuzz.delivery.spool_inspection import inspect_folder
 from tests.delivery.fault_server import FaultServer
-from tests.processes import environment
+from tests.processes import unmeasured
 
 PATIENCE = 30.0  # seconds until a process counts as hanging
 PYTHON = (sys.executable, "-W", "ignore::DeprecationWarning", "-c")
@@ -91,7 +91,7 @@ def working(server, folder, code=WORK):
     """Run *code* in a process group of its own, which ends with the block."""
     process = subprocess.Popen(
         [*PYTHON, code, server.url, str(folder)],
-        env=environment(),
+        env=unmeasured(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
@@ -130,7 +130,7 @@ def replay(server, folder):
     server.mode = "ok"
     done = subprocess.run(
         [sys.executable, "-c", BEGIN + LAST, server.url, str(folder)],
-        env=environment(),
+        env=unmeasured(),
         capture_output=True,
         text=True,
         timeout=PATIENCE,

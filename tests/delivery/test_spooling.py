@@ -710,7 +710,7 @@ assert mbuzz.close(5)
 
 
 def test_a_disk_that_fills_up_degrades_to_memory(server, run_python, folder):
-    run_python(FULL_DISK, server.url, folder)
+    run_python(FULL_DISK, server.url, folder, measured=False)
 
     assert server.names == numbered(30)
     assert on_disk(folder) == 0
