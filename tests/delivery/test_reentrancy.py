@@ -435,10 +435,12 @@ def test_a_flush_waits_for_what_came_before_it_only(run, server):
         def work():
             while not stop.wait(0.0005):
                 track("another")
+                begun.set()
 
-        stop = threading.Event()
+        stop, begun = threading.Event(), threading.Event()
         thread = threading.Thread(target=work)
         thread.start()
+        assert begun.wait(10)
         flushed = []
         for i in range(5):
             track(f"flushed_{i}")
