@@ -61,14 +61,6 @@ _LOOKED_AT = 1024  # characters at either end of a longer name
 _MOST_KNOWN = 4096
 
 
-def is_secret_name(name: str) -> bool:
-    """Tell whether a property of this name holds a secret, ``apiKey`` as ``api_key``.
-
-    Whole words count, so ``author`` and ``spinner`` do not.
-    """
-    return _is_secret(_words(name))
-
-
 def _words(name: str) -> list[str]:
     if len(name) > 2 * _LOOKED_AT:
         name = f"{name[:_LOOKED_AT]} {name[-_LOOKED_AT:]}"

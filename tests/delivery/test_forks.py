@@ -325,7 +325,6 @@ def test_a_child_does_nothing_until_it_tracks(run, server):
                 print(record.getMessage(), flush=True)
 
         def work():
-            time.sleep(0.2)
             assert threading.active_count() == 1
             assert mbuzz.stats().accepted == 0
             assert threading.active_count() == 1
