@@ -22,7 +22,7 @@ class Figure:
     unit: str
     floor: float | None
     ours: float
-    goal: float  # of the ratio, or of the figure itself where there is no floor
+    goal: float  # of the ratio, or of the figure where there is no floor; or none: inf
     least: bool = False  # the goal is the least, not the most
     limit: bool = False  # the goal is of the figure although there is a floor
     sound: bool = True  # nothing else went wrong; the note says what did
@@ -48,9 +48,12 @@ class Figure:
         sign = ">=" if self.least else "<="
         absolute = self.limit or self.floor is None
         goal = f"{sign} {_short(self.goal)}{'' if absolute else ' x'}"
+        verdict = "met" if self.met else "NOT MET"
+        if math.isinf(self.goal):  # only to be known
+            goal, verdict = "", "" if self.sound else "NOT MET"
         return (
             f"{self.what:42}{self.unit:>7}{floor:>10}{_short(self.ours):>10}{ratio:>7}"
-            f"  {goal:11}{'met' if self.met else 'NOT MET':8} {self.note}"
+            f"  {goal:11}{verdict:8} {self.note}"
         ).rstrip()
 
     def record(self) -> dict[str, object]:
@@ -62,7 +65,7 @@ class Figure:
             "floor": self.floor,
             "ours": self.ours if math.isfinite(self.ours) else None,
             "ratio": self.ratio,
-            "goal": self.goal,
+            "goal": self.goal if math.isfinite(self.goal) else None,
             "goal_is": "least" if self.least else "most",
             "met": self.met,
             "note": self.note,
