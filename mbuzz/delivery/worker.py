@@ -173,16 +173,16 @@ class Delivery:
         refused = self._enqueue(item)
         if refused is not None:
             return refused
-        return self._answer(item, wait, express=express)
+        if express:  # in no hurry any more, as whoever watches for the answer must know
+            item.settle(Answer(delivered=False, error="retrying"))
+            return None
+        return self._answer(item, wait)
 
-    def _answer(self, item: Item, wait: float, *, express: bool) -> Answer | None:
-        """Return the answer to a queued item, if it can be had as soon as it is wanted.
-
-        An express item that found no room in its lane is in no hurry any more.
-        """
+    def _answer(self, item: Item, wait: float) -> Answer | None:
+        """Return the answer to a queued item, if it can be had when it is wanted."""
         if item.reply is None:
             return None
-        if not self._background and not express:
+        if not self._background:
             return self._deliver_here(item.reply, wait or self._config.timeout)
         if wait and not self._running:  # no threads here
             return self._deliver_here(item.reply, wait)
