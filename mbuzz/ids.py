@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from os import getpid
 
-_AT_ONCE = 64  # ids
+_AT_ONCE = 64  # ids whose random parts are drawn by one call: each call takes 10 us
+
+_drawn: list[str] = []
+_drawn_by = 0  # the process; a child of a fork may not use what its parent has drawn
 
 
 def time_ordered(prefix: str, now_ms: int) -> str:
@@ -13,21 +17,28 @@ def time_ordered(prefix: str, now_ms: int) -> str:
     Ids made later sort later, so an index on them grows at its end.
     Source: the layout of UUID version 7, RFC 9562 section 5.7, without its marks.
     """
-    stamp = now_ms & 0xFFFF_FFFF_FFFF
-    return f"{prefix}_{stamp:012x}{os.urandom(10).hex()}"
+    return f"{prefix}_{now_ms & 0xFFFF_FFFF_FFFF:012x}{_random_80()}"
+
+
+def _random_80() -> str:
+    """Return 80 random bits as hex digits, which nobody else gets."""
+    global _drawn, _drawn_by
+    if _drawn_by != getpid():
+        _drawn, _drawn_by = [], getpid()
+    try:
+        return _drawn.pop()
+    except IndexError:
+        drawn = os.urandom(10 * _AT_ONCE).hex()
+        _drawn = [drawn[i : i + 20] for i in range(20, len(drawn), 20)]
+        return drawn[:20]
 
 
 class EventIds:
-    """Makes the ids of events in one process, faster than one by one.
+    """Makes the ids of events, and writes each millisecond down once."""
 
-    Randomness is fetched for many ids at once. A child of a fork needs its own maker,
-    or it makes the ids of its parent.
-    """
-
-    __slots__ = ("_random", "_stamp")
+    __slots__ = ("_stamp",)
 
     def __init__(self) -> None:
-        self._random: list[str] = []
         self._stamp = (-1, "")
 
     def event_id(self, now_ms: int) -> str:
@@ -36,12 +47,7 @@ class EventIds:
         if made != now_ms:
             stamp = f"evt_{now_ms & 0xFFFF_FFFF_FFFF:012x}"
             self._stamp = (now_ms, stamp)
-        try:
-            return stamp + self._random.pop()
-        except IndexError:
-            drawn = os.urandom(10 * _AT_ONCE).hex()
-            self._random = [drawn[i : i + 20] for i in range(20, len(drawn), 20)]
-            return stamp + drawn[:20]
+        return stamp + _random_80()
 
 
 def event_id(now_ms: int) -> str:

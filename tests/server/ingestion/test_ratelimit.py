@@ -2,7 +2,6 @@
 
 import pytest
 
-from mbuzz.server.ingestion import ratelimit
 from mbuzz.server.ingestion.ratelimit import Allowance, RateLimiter
 from mbuzz.testing import ManualClock
 
@@ -55,16 +54,6 @@ def test_keys_have_allowances_of_their_own(clock):
     limiter = RateLimiter(clock, rate=1.0, burst=1)
 
     assert [limiter.take(key).allowed for key in (1, 2, 1)] == [True, True, False]
-
-
-def test_key_unused_for_longest_is_forgotten(clock, monkeypatch):
-    monkeypatch.setattr(ratelimit, "_MOST_BUCKETS", 2)
-    limiter = RateLimiter(clock, rate=1.0, burst=1)
-
-    for key in (1, 2, 1, 3):
-        limiter.take(key)
-
-    assert set(limiter._buckets) == {1, 3}
 
 
 def test_clock_that_stands_still_gives_nothing_away(clock):
