@@ -1,4 +1,4 @@
-"""Django's middleware: the shared table on both stacks, settings, and its traps."""
+"""The Django adapter: the shared table on both stacks, and its traps."""
 
 import asyncio
 import logging
@@ -6,96 +6,22 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
-import django
 import pytest
-from django.conf import settings
-from django.core.exceptions import MiddlewareNotUsed
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import HttpResponse
 from django.test import AsyncClient, Client, override_settings
-from django.urls import re_path
 
 import mbuzz
-import mbuzz.contrib.django as package
-from mbuzz import api
 from mbuzz.context import current
 from mbuzz.contrib.asgi import MbuzzMiddleware as AsgiMiddleware
-from mbuzz.contrib.django import MbuzzMiddleware
 from mbuzz.contrib.wsgi import MbuzzMiddleware as WsgiMiddleware
-from mbuzz.web import exchange as exchanges
+from mbuzz.web import visit
 from tests.contrib.cases import CASES, Case, acall_asgi, call_asgi, call_wsgi, check
+from tests.contrib.django_site import KEY, OURS, STACKS, answering, quiet_django, serve
 from tests.web.visits import FETCH, NAVIGATION, RETURNING, VISITOR
 
-KEY = "sk_test_" + "0" * 32
-OURS = "mbuzz.contrib.django.MbuzzMiddleware"
-
-settings.configure(
-    ALLOWED_HOSTS=["shop.example"],
-    MIDDLEWARE=[OURS],
-    ROOT_URLCONF=__name__,
-    SECRET_KEY="for tests only",
-)
-django.setup()
-
-answering = {"case": Case()}
-
-
-def view(request):
-    return _respond(answering["case"])
-
-
-async def async_view(request):
-    return _respond(answering["case"], asynchronous=True)
-
-
-def _respond(case, *, asynchronous=False):
-    if isinstance(case, HttpResponse):
-        return case
-    case.does()
-    kind = StreamingHttpResponse if case.streamed else HttpResponse
-    content = case.chunks if not asynchronous else _later(case.chunks)
-    if not case.streamed:
-        content = b"".join(case.chunks)
-    response = kind(content, status=case.status)
-    del response["Content-Type"]
-    for name, value in case.answer:
-        response[name] = value
-    return response
-
-
-async def _later(chunks):
-    for chunk in chunks:
-        yield chunk
-
-
-urlpatterns = [re_path("^async", async_view), re_path("", view)]
-
-
-ASYNC_URLS = (re_path("", async_view),)
-
-
-def serve(case, answer=None):
-    """Serve *case* by the WSGI stack."""
-    answering["case"] = answer or case
-    return call_wsgi(WSGIHandler(), case)
-
-
-def aserve(case, answer=None):
-    """Serve *case* by the ASGI stack."""
-    answering["case"] = answer or case
-    with override_settings(ROOT_URLCONF=ASYNC_URLS):
-        return call_asgi(ASGIHandler(), case)
-
-
-STACKS = pytest.mark.parametrize("serving", [serve, aserve], ids=["wsgi", "asgi"])
-
-
-@pytest.fixture(autouse=True)
-def quiet_django(monkeypatch):
-    """Let caplog hold what mbuzz says, and not Django's word on each 404."""
-    monkeypatch.setattr(logging.getLogger("django"), "disabled", True)
-    monkeypatch.setattr(logging.getLogger("django.request"), "disabled", True)
+__all__ = ["quiet_django"]
 
 
 @STACKS
@@ -239,104 +165,6 @@ def test_djangos_own_test_clients_are_tracked(events):
     assert first["session_id"] == second["session_id"] != third["session_id"]
 
 
-# -- settings --
-
-
-def middleware(**found):
-    with override_settings(**found):
-        return MbuzzMiddleware(lambda request: None)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"API_KEY": KEY, "SKIP_PATHS": ["/admin"], "NETWORK": False},
-        {"api_key": KEY, "skip_paths": ["/admin"], "network": False},
-    ],
-)
-def test_settings_are_in_upper_or_lower_case(options):
-    middleware(MBUZZ=options)
-
-    config = api.current_client().config
-    assert (config.api_key, config.skip_paths) == (KEY, ("/admin",))
-
-
-def test_key_of_the_environment_does_with_and_without_settings(monkeypatch):
-    monkeypatch.setenv("MBUZZ_API_KEY", KEY)
-    monkeypatch.setenv("MBUZZ_NETWORK", "off")
-
-    middleware()
-    alone = api.current_client().config
-    middleware(MBUZZ={"API_KEY": None, "SKIP_PATHS": ["/admin"]})
-    together = api.current_client().config
-
-    assert (alone.api_key, alone.skip_paths) == (KEY, ())
-    assert (together.api_key, together.skip_paths) == (KEY, ("/admin",))
-
-
-def test_client_that_the_project_made_is_kept():
-    mbuzz.configure(api_key=KEY, skip_paths=["/admin"], network=False)
-
-    middleware()
-
-    assert api.current_client().config.skip_paths == ("/admin",)
-
-
-@pytest.mark.parametrize("options", [None, {}, {"API_KEY": None}, {"API_KEY": ""}])
-def test_without_a_key_the_middleware_is_left_out(options, caplog):
-    for _ in range(2):
-        with pytest.raises(MiddlewareNotUsed):
-            middleware(MBUZZ=options)
-
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
-
-
-@pytest.mark.parametrize("options", ["sk_test", ["API_KEY"]])
-def test_settings_of_another_kind_are_an_error(options, caplog):
-    with pytest.raises(MiddlewareNotUsed, match="must be a dict"):
-        middleware(MBUZZ=options)
-
-    assert [record.levelname for record in caplog.records] == ["ERROR"]
-
-
-@pytest.mark.parametrize(
-    "options", [{"ENABLED": False}, {"API_KEY": KEY, "ENABLED": False}]
-)
-def test_disabled_middleware_is_left_out_without_a_word(options, caplog):
-    with pytest.raises(MiddlewareNotUsed):
-        middleware(MBUZZ=options)
-
-    assert caplog.records == []
-
-
-@pytest.mark.parametrize("options", [{"API_KEY": "pk_live_x"}, {"API_KEYS": KEY}])
-def test_wrong_settings_are_one_error_and_the_site_works(options, caplog):
-    answering["case"] = Case()
-    with override_settings(MBUZZ=options):
-        handler = WSGIHandler()
-        answers = [call_wsgi(handler, Case()) for _ in range(3)]
-
-    assert {answer.body for answer in answers} == {b"hello"}
-    assert {len(answer.cookies) for answer in answers} == {0}
-    errors = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
-    assert len(errors) == 1
-    assert "pk_live_x" not in errors[0]
-
-
-def test_tests_need_no_key(events, caplog):
-    with override_settings(MBUZZ={"API_KEY": None, "SKIP_PATHS": ["/admin"]}):
-        serve(Case())
-        serve(Case(path="/admin"))
-
-    assert len(events.page_views()) == 1
-    assert caplog.records == []
-
-
-def test_package_gives_out_the_middleware_alone():
-    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
-        _ = package.Nothing
-
-
 # -- whatever the backend does --
 
 
@@ -352,7 +180,7 @@ def test_site_works_with_a_backend_that_hangs(serving):
 
 @STACKS
 def test_bug_of_ours_is_not_the_sites(serving, events, monkeypatch, caplog):
-    monkeypatch.setattr(exchanges, "read_cookie", None)
+    monkeypatch.setattr(visit, "read_cookie", None)
 
     with caplog.at_level(logging.ERROR, logger="mbuzz"):
         answer = serving(Case())

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
-from django.conf import settings
+from asgiref.sync import (
+    iscoroutinefunction,
+    markcoroutinefunction,
+    sync_to_async,
+)
 from django.core.exceptions import MiddlewareNotUsed
+from django.http import HttpResponse
 
 from mbuzz import api, guard, protocol
-from mbuzz.context import serving
+from mbuzz.context import current, serving
+from mbuzz.contrib.django import options, order
+from mbuzz.contrib.django.requests import DjangoRequest, logged_in
+from mbuzz.contrib.django.site import DjangoSite
 from mbuzz.web.cookies import Cookie
-from mbuzz.web.exchange import Exchange, Site, is_served
-from mbuzz.web.request import WebRequest, from_environ
+from mbuzz.web.endpoints import MAX_BODY, Answer
+from mbuzz.web.exchange import Exchange
+from mbuzz.web.script import COUNTED
+from mbuzz.web.site import is_served
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponseBase
@@ -23,7 +31,6 @@ if TYPE_CHECKING:
         [HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]
     ]
 
-_logger = logging.getLogger("mbuzz.contrib")
 _OURS = (protocol.VISITOR_COOKIE, protocol.SESSION_COOKIE)
 
 
@@ -38,36 +45,61 @@ class MbuzzMiddleware:
     async_capable = True
 
     def __init__(self, get_response: Any) -> None:
-        _configure(getattr(settings, "MBUZZ", None))
+        """Wrap *get_response*.
+
+        Raises:
+            MiddlewareNotUsed: If mbuzz is not configured, so that it costs nothing.
+        """
+        if not options.apply():
+            raise MiddlewareNotUsed("mbuzz: the setting MBUZZ cannot work; see the log")
+        client = api.default_client()
+        if (client is None or not client.config.enabled) and not options.in_tests():
+            raise MiddlewareNotUsed("mbuzz is not configured, or disabled")
+        order.warn()
         self.get_response = get_response
-        self._site = Site()
+        self._site = DjangoSite()
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> Any:
         """Serve one request."""
-        if is_served(_around(request)):
+        around = _around(request)
+        if is_served(around):
             return self.get_response(request)
+        exchange = self._site.begin(DjangoRequest, request, around)
+        if exchange is None:
+            return self.get_response(request)
+        if exchange.endpoint is not None:
+            if self._is_async and exchange.blocks:
+                answered = sync_to_async(_answer, thread_sensitive=False)
+                return answered(exchange, exchange.endpoint, request)
+            response = _answer(exchange, exchange.endpoint, request)
+            return _soon(response) if self._is_async else response
         if self._is_async:
-            return self._serve_async(request)
-        exchange = self._begin(request)
+            return self._serve_async(request, exchange)
         with serving(exchange.context):
             response = self.get_response(request)
-        cookies = exchange.respond(response.status_code, list(response.items()))
-        _set(response, cookies)
+        cookies: Sequence[Cookie] = ()
+        if not exchange.passes():
+            cookies = exchange.respond(
+                response.status_code, response.items(), user=lambda: logged_in(request)
+            )
+        _finish(response, cookies, exchange)
         return response
 
-    async def _serve_async(self, request: HttpRequest) -> HttpResponseBase:
-        exchange = self._begin(request)
+    async def _serve_async(
+        self, request: HttpRequest, exchange: Exchange
+    ) -> HttpResponseBase:
         with serving(exchange.context):
             response: HttpResponseBase = await self.get_response(request)
-        cookies = await exchange.arespond(response.status_code, list(response.items()))
-        _set(response, cookies)
+        cookies: Sequence[Cookie] = ()
+        if not exchange.passes():
+            cookies = await exchange.arespond(
+                response.status_code, response.items(), user=lambda: logged_in(request)
+            )
+        _finish(response, cookies, exchange)
         return response
-
-    def _begin(self, request: HttpRequest) -> Exchange:
-        return self._site.begin(_around(request), lambda: _read(request))
 
 
 def _around(request: HttpRequest) -> MutableMapping[str, Any]:
@@ -76,64 +108,86 @@ def _around(request: HttpRequest) -> MutableMapping[str, Any]:
     return around
 
 
-def _read(request: HttpRequest) -> WebRequest:
-    """Return the request; one for a host that Django refuses is not tracked."""
-    plain = from_environ(request.META)
-    host = guard.attempt(request.get_host, lambda _: "")
-    return WebRequest(
-        method=request.method or "",
-        scheme=request.scheme or "http",
-        host=host,
-        path=request.path,
-        query=plain.query,
-        cookie=plain.cookie,
-        header=plain.header,
-    )
+async def _soon(response: HttpResponse) -> HttpResponse:
+    return response
 
 
-def _set(response: HttpResponseBase, cookies: list[Cookie]) -> None:
+def _answer(exchange: Exchange, call: str, request: HttpRequest) -> HttpResponse:
+    """Serve one of our own endpoints."""
+    endpoints = exchange.site.endpoints
+    length = request.META.get("CONTENT_LENGTH") or ""
+    whole = hasattr(request, "scope")  # ASGI's body is here, however it was sent
+    answer: Answer | None = endpoints.refuse(exchange, None if whole else length)
+    if answer is None:
+        size = MAX_BODY + 1 if whole else int(length)
+        # A browser that goes away in the middle is no error of the site.
+        body = guard.attempt(lambda: request.read(size), lambda _: b"")
+        answer = endpoints.answer(exchange, call, body)
+    response = HttpResponse(answer.body, status=answer.status)
+    del response["Content-Type"]
+    for name, value in answer.headers:
+        if name == "Set-Cookie":
+            response.cookies.load(value)
+        else:
+            response[name] = value
+    exchange.end()
+    return response
+
+
+def _finish(
+    response: HttpResponseBase, cookies: Sequence[Cookie], exchange: Exchange
+) -> None:
     """Put exactly our *cookies* on the response.
 
     A view may hand out one response object again and again; what an earlier visitor
     was given must not go to the next.
     """
-    for name in _OURS:
-        response.cookies.pop(name, None)
+    if response.streaming:
+        _serve_on(response, exchange)
+    else:
+        exchange.end()
+    jar = response.cookies
+    if jar:
+        for name in _OURS:
+            jar.pop(name, None)
     for cookie in cookies:
-        response.set_cookie(
-            cookie.name,
-            cookie.value,
-            max_age=cookie.max_age,
-            domain=cookie.domain,
-            secure=cookie.secure,
-            httponly=True,
-            samesite="Lax",
-        )
+        jar[cookie.name] = cookie.value
+        morsel = jar[cookie.name]
+        morsel["path"] = "/"
+        morsel["max-age"] = cookie.max_age
+        morsel["httponly"] = True
+        morsel["samesite"] = "Lax"
+        if cookie.secure:
+            morsel["secure"] = True
+        if cookie.domain:
+            morsel["domain"] = cookie.domain
+    if exchange.site.options.session_endpoint:
+        _mark(response, exchange.marks)
 
 
-def _configure(options: object) -> None:
-    """Set up the default client from Django's settings.
+def _mark(response: HttpResponseBase, marks: Sequence[tuple[str, str]]) -> None:
+    """Say whether the page is counted, whatever the object said the last time."""
+    name, mark = COUNTED
+    given = response.get(name, "")
+    others = [
+        part for part in map(str.strip, given.split(",")) if part not in ("", mark)
+    ]
+    said = ", ".join([*others, *(value for _, value in marks)])
+    if said:
+        response[name] = said
+    elif given:
+        del response[name]
 
-    Raises:
-        MiddlewareNotUsed: If mbuzz is not configured, so that it costs nothing.
-    """
-    if options is not None and not isinstance(options, Mapping):
-        _logger.error(
-            "not configured, nothing will be tracked: the setting MBUZZ must be a dict "
-            'such as {"API_KEY": ...}, got %s',
-            type(options).__name__,
-        )
-        raise MiddlewareNotUsed("mbuzz: the setting MBUZZ must be a dict; see the log")
-    given = {
-        str(name).lower(): value
-        for name, value in (options or {}).items()
-        if value is not None and value != ""
-    }
-    client = api.current_client()
-    if given and client is not None:  # a test's, or the project's own
-        given.setdefault("api_key", client.config.api_key or None)
-    if given and not api.configure(**given):
-        raise MiddlewareNotUsed("mbuzz: the setting MBUZZ cannot work; see the log")
-    client = api.default_client()
-    if client is None or not client.config.enabled:
-        raise MiddlewareNotUsed("mbuzz is not configured, or disabled")
+
+def _serve_on(response: HttpResponseBase, exchange: Exchange) -> None:
+    """Keep the context while the body is produced, which is after we have returned."""
+    context, before = exchange.context, current()
+
+    def leave() -> None:
+        # Under ASGI another task may do it, or a thread, so that no token serves.
+        if current() is context:
+            serving(before).__enter__()
+        exchange.end()
+
+    serving(context).__enter__()
+    response._resource_closers.append(leave)
