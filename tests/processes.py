@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+
+import requests
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 20.0  # seconds until a test gives up waiting
 KEY = re.compile(r"sk_test_\w+")
+ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -68,3 +72,57 @@ def wait_for(condition: Callable[[], object], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not come in time"
         time.sleep(0.02)
+
+
+class Served:
+    """A server in a process of its own."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+
+    @property
+    def output(self) -> str:
+        return self._log.read_text("utf-8", "replace")
+
+    @property
+    def url(self) -> str:
+        return ADDRESS.findall(self.output)[0]
+
+
+class Backend(Served):
+    """The backend, and what it knows."""
+
+    def __init__(self, log: Path, database: Path) -> None:
+        super().__init__(log)
+        self._database = database
+
+    @property
+    def key(self) -> str:
+        return KEY.findall(self.output)[0]
+
+    def report(self) -> dict:
+        with requests.get(
+            f"{self.url}/api/v1/reports/channels",
+            headers={"Authorization": f"Bearer {self.key}"},
+            timeout=PATIENCE,
+        ) as response:
+            assert response.status_code == 200, response.text
+            return response.json()
+
+    def totals(self) -> dict:
+        return self.report()["totals"]
+
+    def rows(self, sql: str) -> list[tuple]:
+        uri = f"{self._database.as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True)) as connection:
+            return connection.execute(sql).fetchall()
+
+
+@contextmanager
+def a_backend(folder: Path) -> Iterator[Backend]:
+    database, log = folder / "mbuzz.db", folder / "backend.log"
+    command = ("-m", "mbuzz", "serve", f"--database={database}", "--port=0")
+    with process(command, folder, environment(), log):
+        backend = Backend(log, database)
+        wait_for(lambda: "Ctrl-C" in backend.output, "the backend")
+        yield backend

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +15,16 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.processes import KEY, PATIENCE, environment, process, wait_for
+from tests.processes import (
+    ADDRESS,
+    PATIENCE,
+    Backend,
+    Served,
+    a_backend,
+    environment,
+    process,
+    wait_for,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
@@ -31,7 +39,6 @@ BROWSER = {
     "Sec-Fetch-Dest": "document",
 }
 LANDING = "/?utm_source=google&utm_medium=cpc&utm_campaign=autumn&gclid=Cj0KCQ"
-ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,60 +194,6 @@ class Browser:
                     said = cookie["httponly"], cookie["samesite"], cookie["path"]
                     assert said == (True, "Lax", "/")
                     assert (cookie["secure"], cookie["domain"]) == ("", "")
-
-
-class Served:
-    """A server in a process of its own."""
-
-    def __init__(self, log: Path) -> None:
-        self._log = log
-
-    @property
-    def output(self) -> str:
-        return self._log.read_text("utf-8", "replace")
-
-    @property
-    def url(self) -> str:
-        return ADDRESS.findall(self.output)[0]
-
-
-class Backend(Served):
-    """The backend, and what it knows."""
-
-    def __init__(self, log: Path, database: Path) -> None:
-        super().__init__(log)
-        self._database = database
-
-    @property
-    def key(self) -> str:
-        return KEY.findall(self.output)[0]
-
-    def report(self) -> dict:
-        with requests.get(
-            f"{self.url}/api/v1/reports/channels",
-            headers={"Authorization": f"Bearer {self.key}"},
-            timeout=PATIENCE,
-        ) as response:
-            assert response.status_code == 200, response.text
-            return response.json()
-
-    def totals(self) -> dict:
-        return self.report()["totals"]
-
-    def rows(self, sql: str) -> list[tuple]:
-        uri = f"{self._database.as_uri()}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True)) as connection:
-            return connection.execute(sql).fetchall()
-
-
-@contextmanager
-def a_backend(folder: Path) -> Iterator[Backend]:
-    database, log = folder / "mbuzz.db", folder / "backend.log"
-    command = ("-m", "mbuzz", "serve", f"--database={database}", "--port=0")
-    with process(command, folder, environment(), log):
-        backend = Backend(log, database)
-        wait_for(lambda: "Ctrl-C" in backend.output, "the backend")
-        yield backend
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""A real browser visits real servers, and the backend is asked what it learned."""

@@ -1,0 +1,1 @@
+"""The site of `tests.browser.pages`, served by one framework each."""
