@@ -25,13 +25,16 @@ if TYPE_CHECKING:
     from mbuzz.api import configure as configure
     from mbuzz.api import context_scope as context_scope
     from mbuzz.api import conversion as conversion
+    from mbuzz.api import current as current
     from mbuzz.api import default_client as default_client
     from mbuzz.api import flush as flush
+    from mbuzz.api import forget as forget
     from mbuzz.api import group as group
     from mbuzz.api import health as health
     from mbuzz.api import identify as identify
     from mbuzz.api import init as init
     from mbuzz.api import page as page
+    from mbuzz.api import reset as reset
     from mbuzz.api import session_id as session_id
     from mbuzz.api import stats as stats
     from mbuzz.api import track as track
@@ -60,8 +63,9 @@ _ELSEWHERE = {
 }
 _FUNCTIONS = (
     "aalias aclose aconversion aflush agroup aidentify alias apage atrack attach bind "
-    "carrier close configure context_scope conversion default_client flush group "
-    "health identify init page session_id stats track user_id visitor_id"
+    "carrier close configure context_scope conversion current default_client flush "
+    "forget group health identify init page reset session_id stats track user_id "
+    "visitor_id"
 ).split()
 
 __all__ = sorted([*_FUNCTIONS, *_ELSEWHERE, "__version__"])

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("mbuzz")
 _lock = threading.RLock()
 _WRONG = "not configured, nothing will be tracked: %s"
+_STAYS = "not configured anew, the options before stay in force: %s"
+_FUNCTIONS = ("before_send", "consent", "on_drop", "on_error", "should_track")
 _MISSING = (
     "not configured, nothing is tracked; call mbuzz.configure(api_key=...) "
     "or set MBUZZ_API_KEY"
@@ -54,12 +56,15 @@ def configure(*, strict: bool = False, **options: object) -> bool:
         ConfigurationError: If *strict* and an option cannot work; without it the
             same text is logged once as an error.
     """
+    global _asked_environment
     config = guard.attempt(lambda: _loaded(options), lambda error: error)
     if isinstance(config, Exception):
         if strict:
             raise config
         with guard.swallowing("configure"):
-            _logger.error(_WRONG, config)
+            _logger.error(_WRONG if _client is None else _STAYS, config)
+        # Without these options, such as consent, the environment's are not enough.
+        _asked_environment = True
         return False
     if _client is not None and _client.config == config:
         return True  # an app factory that runs again
@@ -70,6 +75,20 @@ def configure(*, strict: bool = False, **options: object) -> bool:
 
 
 init = configure
+
+
+def configure_also(options: Mapping[str, object]) -> bool:
+    """Do `configure` for the settings of a framework.
+
+    The key and the functions that the program itself has configured before stay where
+    the settings name no others: a consent function must not get lost.
+    """
+    given = dict(options)
+    client = _client
+    if client is not None:
+        for name in ("api_key", *_FUNCTIONS):
+            given.setdefault(name, getattr(client.config, name) or None)
+    return configure(**given)  # type: ignore[arg-type]
 
 
 def _loaded(options: Mapping[str, object]) -> Config | Exception:
@@ -337,11 +356,6 @@ def health() -> Health:
     return client.health()
 
 
-def context() -> RequestContext | None:
-    """Return the context of the request being served, if there is one."""
-    return contexts.current()
-
-
 def visitor_id() -> str | None:
     """Return the visitor of the request being served."""
     current = contexts.current()
@@ -361,6 +375,43 @@ def user_id() -> str | None:
     """Return the user of the request being served, once `identify` has said who."""
     current = contexts.current()
     return current.user_id if current is not None else None
+
+
+def _not_served() -> bool:
+    return False
+
+
+def current() -> RequestContext | None:
+    """Return the context of the request being served; a dependency for FastAPI."""
+    return contexts.current()
+
+
+@guard.guarded(_not_served)
+def reset() -> bool:
+    """Part with the visitor at log-out, as the next one may be somebody else.
+
+    The browser gets a new identity with the response. Returns whether a request is
+    being served.
+    """
+    served = contexts.current()
+    if served is None:
+        return False
+    served.reset()
+    return True
+
+
+@guard.guarded(_not_served)
+def forget() -> bool:
+    """Forget the visitor, at a refusal: the response makes both cookies expire.
+
+    Nothing that this request goes on to say is recorded. What was recorded before stays
+    with the backend. Returns whether a request is being served.
+    """
+    served = contexts.current()
+    if served is None:
+        return False
+    served.forget()
+    return True
 
 
 context_scope = contexts.context_scope

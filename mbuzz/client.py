@@ -230,6 +230,7 @@ class Client:
         def item(now: int) -> dict[str, object]:
             user = events.required_id(user_id, "invalid_user_id")
             around = _current()
+            events.check_consent(around)
             if around is not None and visitor_id is None:
                 around.user_id = user  # a log-in: the request's visitor is this user
             return {
@@ -245,6 +246,7 @@ class Client:
         """Say that two ids are one person; see `mbuzz.alias`."""
 
         def item(now: int) -> dict[str, object]:
+            events.check_consent(_current())
             return {
                 "user_id": events.required_id(user_id, "invalid_user_id"),
                 "previous_id": events.required_id(previous_id, "invalid_previous_id"),

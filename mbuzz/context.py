@@ -8,6 +8,7 @@ TYPE_CHECKING = False  # `typing` is slow to load
 if TYPE_CHECKING:
     from typing import Any
 
+GRANTED, DENIED, UNKNOWN = "granted", "denied", "unknown"  # what is known of consent
 _LONGEST_HEADER = 255  # of which a trace needs 55
 _HEX = frozenset("0123456789abcdef")
 
@@ -21,6 +22,7 @@ class RequestContext:
     """
 
     __slots__ = (
+        "consent",
         "flow_id",
         "parent_id",
         "referrer",
@@ -61,6 +63,7 @@ class RequestContext:
         self.parent_id = parent_id
         self.traceparent = traceparent  # as `read_traceparent` returns it
         self.started_at_ms = started_at_ms
+        self.consent = GRANTED  # or nothing that is said in here is recorded
         self.visitor_used = False  # a call spoke for the visitor: the browser must know
 
     @property
@@ -69,7 +72,17 @@ class RequestContext:
         return self.traceparent[3:35] if self.traceparent else None
 
     def __repr__(self) -> str:
-        return f"<RequestContext visitor={self.visitor_id} user={self.user_id}>"
+        # No ids: error pages and mails print what a request carries.
+        return f"<{type(self).__name__}>"
+
+    def forget(self) -> None:
+        """Drop all identity, and record nothing more; see `mbuzz.forget`."""
+        self.visitor_id = self.session_id = self.user_id = None
+        self.consent = DENIED
+
+    def reset(self) -> None:
+        """Go on as nobody; see `mbuzz.reset`."""
+        self.visitor_id = self.session_id = self.user_id = None
 
 
 def _of_outer(name: str) -> Any:
@@ -88,6 +101,7 @@ class _Flow(RequestContext):
 
     __slots__ = ("outer",)
 
+    consent = _of_outer("consent")
     visitor_id = _of_outer("visitor_id")
     session_id = _of_outer("session_id")
     user_id = _of_outer("user_id")
@@ -104,6 +118,32 @@ class _Flow(RequestContext):
         self.parent_id = outer.parent_id
         self.traceparent = outer.traceparent
 
+    def forget(self) -> None:
+        self.outer.forget()
+
+    def reset(self) -> None:
+        self.outer.reset()
+
+
+class _Explicit(RequestContext):
+    """Another identity, within a request of somebody who goes on being served."""
+
+    __slots__ = ("outer",)
+
+    def __init__(self, outer: RequestContext, **identity: str | None) -> None:
+        super().__init__(**identity)  # type: ignore[arg-type]
+        self.outer = outer
+        if outer.consent == DENIED:
+            self.consent = DENIED  # who is unknown, such as a webhook, is not asked
+
+    def forget(self) -> None:
+        super().forget()
+        self.outer.forget()  # it is the browser's person who refuses, or logs out
+
+    def reset(self) -> None:
+        super().reset()
+        self.outer.reset()
+
 
 _current: ContextVar[RequestContext | None] = ContextVar("mbuzz", default=None)
 
@@ -111,6 +151,27 @@ _current: ContextVar[RequestContext | None] = ContextVar("mbuzz", default=None)
 def current() -> RequestContext | None:
     """Return the context of the request or job being served, if there is one."""
     return _current.get()
+
+
+def is_within(context: object) -> bool:
+    """Tell whether *context* is the current one, or one around it."""
+    inner = _current.get()
+    while inner is not None and inner is not context:
+        inner = getattr(inner, "outer", None)
+    return inner is not None
+
+
+def enter(context: RequestContext | None) -> Token[RequestContext | None]:
+    """Make *context* the current one until `leave` is called with what this returns."""
+    return _current.set(context)
+
+
+def leave(token: Token[RequestContext | None]) -> None:
+    """Go back to the context before."""
+    try:
+        _current.reset(token)
+    except ValueError:  # the block was left in another context than it entered
+        _current.set(None)
 
 
 class Serving:
@@ -123,13 +184,10 @@ class Serving:
         self._tokens: list[Token[RequestContext | None]] = []  # it may be nested
 
     def __enter__(self) -> None:
-        self._tokens.append(_current.set(self._context))
+        self._tokens.append(enter(self._context))
 
     def __exit__(self, *_error: object) -> None:
-        try:
-            _current.reset(self._tokens.pop())
-        except ValueError:  # the block was left in another context than it entered
-            _current.set(None)
+        leave(self._tokens.pop())
 
 
 class Scope(Serving):
@@ -172,10 +230,11 @@ def context_scope(
     around = current()
     context: RequestContext
     if around is None or (visitor_id, session_id, user_id) != (None, None, None):
-        context = RequestContext(
-            visitor_id=visitor_id, session_id=session_id, user_id=user_id
-        )
-        if around is not None:
+        who = {"visitor_id": visitor_id, "session_id": session_id, "user_id": user_id}
+        if around is None:
+            context = RequestContext(**who)  # type: ignore[arg-type]
+        else:
+            context = _Explicit(around, **who)
             _correlate(
                 context,
                 request_id=around.request_id,

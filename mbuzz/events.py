@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from mbuzz import guard, protocol
 from mbuzz.clock import iso, to_ms
+from mbuzz.context import GRANTED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ _MS_FROM = 10**11  # a larger number of seconds would be past the year 5000
 _ITEM_ID = re.compile(rf"[\x21-\x7e]{{1,{protocol.MAX_EVENT_ID}}}")
 _MOST_MONEY = 10**12
 _SANE_EXPONENTS = range(-40, 13)  # others would be written as thousands of zeros
+_RECENT_MS = range(_MS_FROM, 4 * 10**12)  # up to 2096, as the middleware gives it
 _SANE_MS = range(-62_135_596_800_000, 253_402_300_800_000)  # years 1 to 9999
 
 
@@ -116,6 +118,8 @@ def when(timestamp: object, now_ms: int) -> str:
     """
     if timestamp is None:
         return iso(now_ms)
+    if type(timestamp) is int and timestamp in _RECENT_MS:
+        return iso(timestamp)
     try:
         ms = _timestamp_ms(timestamp)
     except (ValueError, OverflowError):
@@ -160,6 +164,16 @@ def money(revenue: object) -> str | None:
     return format(amount, "f")
 
 
+def check_consent(context: RequestContext | None) -> None:
+    """Hold back what is said while somebody is served who does not consent.
+
+    Raises:
+        LeftOutError: If so.
+    """
+    if context is not None and context.consent != GRANTED:
+        raise LeftOutError("no_consent")
+
+
 def identity(
     user_id: object,
     visitor_id: object,
@@ -173,8 +187,10 @@ def identity(
     or the request has none: a job or an admin page may speak about somebody else.
 
     Raises:
-        InvalidEventError: If an id is unusable, or there is none and one is *needed*.
+        InvalidEventError: If an id is unusable, or there is none and one is *needed*,
+            or if the person served wants nothing recorded.
     """
+    check_consent(context)
     who: dict[str, str] = {}
     user = text_id(user_id, "invalid_user_id")
     visitor = text_id(visitor_id, "invalid_visitor_id")

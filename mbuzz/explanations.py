@@ -66,6 +66,14 @@ _WORDS = {
     "sampled_out": (
         "Nothing to do: sample_rate leaves this visitor out; raise it to track more."
     ),
+    "no_consent": (
+        "Nothing to do: the person served has not agreed to be recorded "
+        "(consent=, respect_gpc=, respect_dnt= or mbuzz.forget())."
+    ),
+    "public_page": (
+        "Nothing to do: a shared cache may keep this page, and no cookie may go with "
+        "it; session_endpoint=True counts such pages by script."
+    ),
     "before_send": "Nothing to do: your before_send returned None for this event.",
     "before_send_failed": (
         "Correct before_send: it must return the event or None, "

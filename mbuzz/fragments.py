@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mbuzz import events, protocol
+from mbuzz.context import GRANTED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,6 +12,25 @@ if TYPE_CHECKING:
 
 _MOST_NAMES = 1_000  # of events that are remembered: programs have few
 _LONGEST_NAME = 255
+
+
+def _is_plain(given: object) -> bool:
+    """Tell whether an id is letters and digits, so that nothing can hide in it."""
+    if type(given) is not str:
+        return False
+    solid = given.replace("-", "").replace("_", "")
+    # digits alone may be a card's number
+    return _is_solid(solid) and not solid.isdecimal()
+
+
+def _is_solid(given: object) -> bool:
+    """Tell whether it is ASCII letters and digits, as the ids of cookies are."""
+    return (
+        type(given) is str
+        and given.isascii()
+        and given.isalnum()
+        and len(given) <= _LONGEST_NAME
+    )
 
 
 class Fragments:
@@ -55,6 +75,19 @@ class Fragments:
             and len(user_id) <= protocol.MAX_USER_ID
         ):
             return f',"user_id":"{user_id}"'  # as most are: nothing to escape
+        if (
+            around is not None
+            and user_id is None
+            and visitor_id is None
+            and session_id is None
+            and around.consent == GRANTED
+            and around.user_id is None
+            and _is_solid(visitor := around.visitor_id)
+            and ((held := around.session_id) is None or _is_solid(held))
+        ):
+            around.visitor_used = True
+            known = f',"visitor_id":"{visitor}"'
+            return known if held is None else f'{known},"session_id":"{held}"'
         who = events.identity(user_id, visitor_id, around)
         session = events.hint(session_id)
         if session is not None:
@@ -70,6 +103,19 @@ class Fragments:
         parent_id: object,
     ) -> str:
         """Return what ties the event to others; nothing if nothing does."""
+        own = around.request_id if around is not None else None
+        if (
+            own is not None
+            and request_id is None
+            and flow_id is None
+            and parent_id is None
+            and around is not None
+            and around.traceparent is None
+            and around.flow_id is None
+            and around.parent_id is None
+            and _is_plain(own)
+        ):
+            return f',"correlation":{{"request_id":"{own}"}}'  # of most web requests
         tied = events.correlation(
             around, request_id=request_id, flow_id=flow_id, parent_id=parent_id
         )

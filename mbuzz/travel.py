@@ -9,7 +9,16 @@ import functools
 from collections.abc import Callable, Mapping
 
 from mbuzz import guard, protocol
-from mbuzz.context import RequestContext, Scope, current, read_traceparent, serving
+from mbuzz.context import (
+    DENIED,
+    GRANTED,
+    UNKNOWN,
+    RequestContext,
+    Scope,
+    current,
+    read_traceparent,
+    serving,
+)
 
 TYPE_CHECKING = False  # `typing` is slow to load
 if TYPE_CHECKING:
@@ -54,12 +63,12 @@ def bind(function: Callable[P, T]) -> Callable[P, T]:
 def carrier() -> dict[str, str]:
     """Return the present visitor, session, user and correlation, for a job's payload.
 
-    Flat text under at most 7 names, each of at most 255 characters, so that every queue
+    Flat text under at most 8 names, each of at most 255 characters, so that every queue
     can keep it; empty where nobody is served. `attach` takes it.
     """
     context = current()
     _speak_for(context)
-    return _carried(functools.partial(getattr, context))
+    return _carried(lambda name: getattr(context, name, None))
 
 
 def attach(carrier: Mapping[str, str] | None) -> Scope:
@@ -72,7 +81,10 @@ def attach(carrier: Mapping[str, str] | None) -> Scope:
     found = _carried(get)
     if "visitor_id" not in found:
         found.pop("session_id", None)  # a session without its visitor joins strangers
-    return Scope(RequestContext(**found))  # type: ignore[arg-type]
+    consent = found.pop("consent", GRANTED)
+    context = RequestContext(**found)  # type: ignore[arg-type]
+    context.consent = consent  # a refusal holds for the job, too
+    return Scope(context)
 
 
 def _speak_for(context: RequestContext | None) -> None:
@@ -113,6 +125,10 @@ def _text(value: object) -> str | None:
     return str(value) if value.isprintable() else None
 
 
+def _refusal(value: object) -> str | None:
+    return str(value) if value in (DENIED, UNKNOWN) else None
+
+
 def _id(value: object) -> str | None:
     text = _text(value)
     return text if text is not None and protocol.WIRE_ID.fullmatch(text) else None
@@ -126,4 +142,5 @@ _CARRIED: Mapping[str, Callable[[object], str | None]] = {
     "flow_id": _text,
     "parent_id": _text,
     "traceparent": read_traceparent,
+    "consent": _refusal,
 }

@@ -26,6 +26,7 @@ class Frozen:
     """
 
     _hidden: tuple[str, ...] = ()
+    _names: tuple[str, ...] = ()
 
     if not TYPE_CHECKING:
 
@@ -40,9 +41,23 @@ class Frozen:
                 raise TypeError(f"{type(self).__name__} has no {sorted(given)}")
 
     @classmethod
+    def annotations(cls) -> dict[str, Any]:
+        """Return the types of the fields by their names, those of bases last."""
+        bases = (getattr(base, "__annotations__", {}) for base in cls.__mro__)
+        return {
+            name: kind
+            for own in bases
+            for name, kind in own.items()
+            if not name.startswith("_")
+        }
+
+    @classmethod
     def fields(cls) -> Iterator[str]:
         """Yield the names of the fields, in order."""
-        return (name for name in cls.__annotations__ if not name.startswith("_"))
+        return iter(cls._names)
+
+    def __init_subclass__(cls) -> None:
+        cls._names = tuple(cls.annotations())
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some fields changed."""

@@ -270,7 +270,7 @@ def test_ids_come_from_the_request():
     with context_scope(visitor_id="v", session_id="s", user_id="u") as scope:
         assert not scope.visitor_used
         found = (mbuzz.visitor_id(), mbuzz.session_id(), mbuzz.user_id())
-        current = api.context()
+        current = api.current()
 
     assert found == ("v", "s", "u")
     assert current is scope
@@ -281,7 +281,7 @@ def test_outside_of_a_request_there_are_none():
     assert mbuzz.visitor_id() is None
     assert mbuzz.session_id() is None
     assert mbuzz.user_id() is None
-    assert api.context() is None
+    assert api.current() is None
     with context_scope(user_id="u"):
         assert mbuzz.visitor_id() is None
 

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mbuzz.config import Config, shorten_secret
+from mbuzz.config import Config
 from mbuzz.errors import ConfigurationError, MbuzzError
+from mbuzz.option_checks import shorten_secret
 
 KEY = "sk_test_" + "k" * 32
 
@@ -314,3 +315,49 @@ def test_whatever_is_given_it_works_or_says_why(options):
     except ConfigurationError:
         return
     assert config == config.replace()
+
+
+@pytest.mark.parametrize("option", ["consent", "should_track"])
+def test_functions_that_a_request_waits_for_answer_at_once(option):
+    async def later(request):
+        return False
+
+    with pytest.raises(ConfigurationError, match="define it without async"):
+        load({option: later})
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "text"),
+    [
+        (
+            "collect",
+            ["track", "alias"],
+            "'track' or 'identify' or 'group', got 'alias'",
+        ),
+        ("collect", "track", "collect must be a list of texts, got 'track'"),
+        ("endpoint_prefix", "/", "such as '/_mbuzz', got '/'"),
+        ("endpoint_prefix", "mbuzz", "begin with '/'"),
+        ("track_redirects", "yes", "True or False or 'landing', got 'yes'"),
+        ("trusted_proxies", ["10.0.0.0/33"], "trusted_proxies"),
+        ("trusted_proxies", -1, "trusted_proxies"),
+        ("consent", "yes", "consent must be a function, got 'yes'"),
+        ("respect_gpc", "on", "respect_gpc must be True or False"),
+    ],
+)
+def test_web_options_that_cannot_work_are_named(option, value, text):
+    with pytest.raises(ConfigurationError, match=text):
+        load({option: value})
+
+
+def test_the_environment_sets_the_web_options():
+    config = load(
+        MBUZZ_TRUSTED_PROXIES="1",
+        MBUZZ_COLLECT="track, group",
+        MBUZZ_TRACK_REDIRECTS="Landing",
+        MBUZZ_ENDPOINT_PREFIX="/m/",
+        MBUZZ_CONSENT="not.from.here",
+    )
+
+    assert (config.trusted_proxies, config.collect) == (1, ("track", "group"))
+    assert (config.track_redirects, config.endpoint_prefix) == ("landing", "/m")
+    assert config.consent is None

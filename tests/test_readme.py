@@ -16,6 +16,8 @@ import mbuzz
 from mbuzz.cli.main import main, parser
 from mbuzz.config import Config
 from mbuzz.delivery.spool import Spool
+from mbuzz.web.request import EnvironRequest
+from mbuzz.web.script import session_script
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -190,6 +192,23 @@ def test_what_the_project_calls_secret_is_redacted(mbuzz_events, monkeypatch):
             "note": "see [redacted]",
         },
     )
+
+
+def test_the_script_for_cached_pages_is_the_one_that_is_tested():
+    (shown,) = [code for kind, code in BLOCKS if kind == "html"]
+
+    assert shown == f"<script>\n{session_script()}\n</script>\n"
+
+
+def test_the_consent_function_answers(monkeypatch):
+    monkeypatch.setenv("MBUZZ_API_KEY", "sk_test_" + "0" * 32)
+    consent = run(python("def consent(request)"))["consent"]
+    answers = [
+        consent(EnvironRequest({"HTTP_COOKIE": f"a=1; cookie_consent={said}"}))
+        for said in ("yes", "no", "maybe")
+    ]
+
+    assert answers == [True, False, None]
 
 
 def test_the_table_of_options_is_complete():

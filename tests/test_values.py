@@ -114,13 +114,12 @@ def test_repr_shows_the_fields_and_hides_the_secret_ones():
     assert text == "Point(x=1, y=0, tags=('a',))"
 
 
-def test_a_subclass_with_fields_names_them_all():
+def test_a_subclass_has_its_own_fields_and_those_of_its_base():
     class Named(Point):
-        x: int
         name: str = "n"
 
-    assert list(Named.fields()) == ["x", "name"]
-    assert repr(Named(x=1)) == "Named(x=1, name='n')"
+    assert list(Named.fields()) == ["name", *Point.fields()]
+    assert repr(Named(x=1)) == "Named(name='n', x=1, y=0, tags=())"
     assert Named(x=1) != Point(x=1)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from flask import g, has_app_context
+
 from mbuzz import api
 from mbuzz.contrib.wsgi import MbuzzMiddleware
 from mbuzz.errors import ConfigurationError
@@ -28,14 +30,29 @@ class Mbuzz:
             ConfigurationError: If *app* is no Flask application.
         """
         wsgi_app: Any = getattr(app, "wsgi_app", None)
-        if wsgi_app is None:
+        if wsgi_app is None or hasattr(app, "asgi_app"):  # Quart has both
+            ours = "mbuzz.contrib.asgi.MbuzzMiddleware"
+            how = f"use app.add_middleware({ours})"
+            if hasattr(app, "asgi_app"):
+                how = f"use app.asgi_app = {ours}(app.asgi_app)"
             raise ConfigurationError(
-                f"Mbuzz needs a Flask application, got {type(app).__name__}; "
-                "for ASGI use mbuzz.contrib.asgi.MbuzzMiddleware"
+                f"Mbuzz needs a Flask application, got {type(app).__name__}; {how}"
             )
         options = app.config.get_namespace(_PREFIX)
         if options:
-            api.configure(**options)
+            api.configure_also(options)
         if not isinstance(wsgi_app, MbuzzMiddleware):
-            app.wsgi_app = MbuzzMiddleware(wsgi_app)
+            app.wsgi_app = MbuzzMiddleware(wsgi_app, user=_logged_in)
         app.extensions["mbuzz"] = self
+
+
+def _logged_in() -> object:
+    """Return the id of the user, if Flask-Login has loaded him for this request.
+
+    Asking its `current_user`, or the session, would load them and make every page vary
+    by cookie.
+    """
+    user = g.get("_login_user") if has_app_context() else None
+    if user is None or not getattr(user, "is_authenticated", False):
+        return None
+    return user.get_id()

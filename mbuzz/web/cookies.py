@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mbuzz import protocol
 
 _MOST_CANDIDATES = 8
+_LONGEST_HEADER = 65_536
+_MOST_COOKIES = 500
 _LONGEST_AGE = 400 * 86_400  # seconds; browsers cut there (RFC 6265bis)
 _PATTERNS = {
     protocol.VISITOR_COOKIE: protocol.COOKIE_VISITOR_ID,
     protocol.SESSION_COOKIE: protocol.COOKIE_SESSION_ID,
 }
-_MAX_AGE = re.compile(r";\s*max-age\s*=\s*(\d{1,10})\s*(?:;|$)", re.IGNORECASE)
+_MAX_AGE = re.compile(
+    r";\s*max-age\s*=\s*(\d{1,10})\s*(?:;|$)", re.IGNORECASE | re.ASCII
+)
 
 
 def read_cookie(header: str, name: str) -> str | None:
@@ -44,9 +48,18 @@ def read_cookie(header: str, name: str) -> str | None:
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cookie:
-    """One of our cookies, on its way to the browser."""
+def read_all(header: str) -> dict[str, str]:
+    """Return all cookies by name, as they are; of doubles the first counts."""
+    found: dict[str, str] = {}
+    for part in header[:_LONGEST_HEADER].split(";"):
+        name, equals, value = part.strip(" \t").partition("=")
+        if equals and len(found) < _MOST_COOKIES:
+            found.setdefault(name, value.strip('"'))
+    return found
+
+
+class Cookie(NamedTuple):
+    """One of our cookies, on its way to the browser; an age of 0 takes it away."""
 
     name: str
     value: str
@@ -56,13 +69,11 @@ class Cookie:
 
     def header(self) -> str:
         """Return the value of a Set-Cookie header."""
-        text = (
+        return (
             f"{self.name}={self.value}; Path=/; Max-Age={self.max_age}; HttpOnly;"
-            " SameSite=Lax"
+            f" SameSite=Lax{'; Secure' if self.secure else ''}"
+            f"{f'; Domain={self.domain}' if self.domain else ''}"
         )
-        if self.secure:
-            text += "; Secure"
-        return f"{text}; Domain={self.domain}" if self.domain else text
 
 
 def read_set_cookies(headers: Iterable[str]) -> dict[str, tuple[str, int | None]]:

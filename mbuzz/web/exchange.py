@@ -3,230 +3,353 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any
 
-from mbuzz import api, guard, ids, protocol
+from mbuzz import guard, protocol
 from mbuzz.clock import SYSTEM_CLOCK
-from mbuzz.context import RequestContext, current
-from mbuzz.web.cookies import Cookie, read_cookie, read_set_cookies
-from mbuzz.web.pacing import Pacing
-from mbuzz.web.pageview import (
-    Headers,
-    Kind,
-    classify,
-    has_marketing,
-    is_page,
-    may_carry_cookies,
-)
+from mbuzz.context import DENIED, GRANTED
+from mbuzz.web.cookies import Cookie, read_set_cookies
+from mbuzz.web.forwarded import truncate
+from mbuzz.web.pageview import HTML, Kind, is_prefetch, status_marks
 from mbuzz.web.request import WebRequest
+from mbuzz.web.response import Head, read_head
+from mbuzz.web.script import COUNTED
+from mbuzz.web.visit import Visit
 
 if TYPE_CHECKING:
     from mbuzz.client import Client
     from mbuzz.delivery.queue import Answer
+    from mbuzz.web.site import Site
 
-_MARK = "mbuzz.context"
+    ReadHead = Callable[[int, Iterable[Any]], Head]
 
-
-def is_served(around: Mapping[str, Any]) -> bool:
-    """Tell whether a middleware further out tracks this very request already.
-
-    *around* is what both see of it: the WSGI environ or the ASGI scope.
-    """
-    context = current()
-    return context is not None and around.get(_MARK) is context
-
-
-class Site:
-    """The web application being tracked; one for each middleware."""
-
-    def __init__(self) -> None:
-        self._pacing = Pacing(SYSTEM_CLOCK)
-
-    def begin(
-        self, around: MutableMapping[str, Any], read: Callable[[], WebRequest]
-    ) -> Exchange:
-        """Read the request and, where it begins a session, tell the backend.
-
-        *around* is marked for `is_served`. Never raises; what cannot be read is served
-        without being tracked.
-        """
-        return guard.attempt(lambda: self._begin(around, read), _untracked)
-
-    def _begin(
-        self, around: MutableMapping[str, Any], read: Callable[[], WebRequest]
-    ) -> Exchange:
-        exchange = Exchange(api.default_client(), read(), self._pacing)
-        exchange.open()
-        around[_MARK] = exchange.context
-        return exchange
-
-
-def _untracked(error: Exception) -> Exchange:
-    guard.report("web request", error)
-    return Exchange(None, None, Pacing(SYSTEM_CLOCK))
+_VISITOR, _SESSION = protocol.VISITOR_COOKIE, protocol.SESSION_COOKIE
+_AGES = {
+    _VISITOR: protocol.VISITOR_COOKIE_MAX_AGE,
+    _SESSION: protocol.SESSION_COOKIE_MAX_AGE,
+}
+_GONE: dict[str, tuple[str, int | None]] = {_VISITOR: ("", 0), _SESSION: ("", 0)}
+_NONE: tuple[Cookie, ...] = ()
 
 
 class Exchange:
     """What is known of one request; nothing of it is kept on the middleware."""
 
-    def __init__(
-        self, client: Client | None, request: WebRequest | None, pacing: Pacing
-    ) -> None:
-        tracked = client is not None and client.config.enabled and request is not None
-        self._client = client if tracked else None
-        self._request = request
-        self._pacing = pacing
-        self._kind = Kind.NONE
-        self._new_visitor = False
-        self._new_session = False
-        self._recorded = False
+    __slots__ = (
+        "_asked_at",
+        "_dealt_with",
+        "_kind",
+        "_proposed",
+        "_recorded",
+        "_recorded_for",
+        "_reply",
+        "_responded",
+        "client",
+        "context",
+        "request",
+        "site",
+    )
+
+    def __init__(self, site: Site, client: Client, request: WebRequest) -> None:
+        self.site = site
+        self.client = client
+        self.request = request
+        self.context = context = Visit(request, site, client.clock.now_ms())
+        self._recorded = self._responded = self._dealt_with = False
+        self._recorded_for: str | None = None
+        self._proposed = ("", "")
         self._reply: Future[Answer] | None = None
         self._asked_at = 0.0
-        self.context = RequestContext()
+        self._kind = site.rules.classify(request)
+        if self._kind is not Kind.NONE:
+            context.is_page = True
+            if context.url is None:  # not for a host of ours
+                context.is_page = False
+                self._kind = Kind.NONE
+            elif self._kind is Kind.STRONG and context.new_session:
+                self._announce()
+
+    @property
+    def marks(self) -> Sequence[tuple[str, str]]:
+        """Return what tells the page's script that the server has dealt with it."""
+        return (COUNTED,) if self._dealt_with else ()
+
+    @property
+    def endpoint(self) -> str | None:
+        """Return which of our own endpoints is asked for; None if none is."""
+        return self.site.endpoints.find(self.request)
+
+    @property
+    def blocks(self) -> bool:
+        """Tell whether to record waits for the backend, in a loop that must not."""
+        return self.client.config.delivery == "sync" and _in_asyncio()
 
     # -- the request --
 
-    def open(self) -> None:
-        """Fill the context, and record the page view of a new session at once."""
-        client, request = self._client, self._request
-        if client is None or request is None:
-            return
-        context = self.context
-        now_ms = client.clock.now_ms()
-        context.started_at_ms = now_ms
-        context.url = request.url
-        context.referrer = request.referrer
-        context.user_agent = request.user_agent
-        context.request_id = request.request_id or ids.time_ordered("req", now_ms)
-        context.traceparent = request.traceparent
-        visitor = read_cookie(request.cookie, protocol.VISITOR_COOKIE)
-        session = read_cookie(request.cookie, protocol.SESSION_COOKIE)
-        self._new_visitor = visitor is None
-        context.visitor_id = visitor or ids.visitor_id()
-        if context.url is not None:
-            self._kind = classify(request, client.config.skip_paths)
-        # A session without its visitor is a leftover and would join strangers.
-        self._new_session = session is None or visitor is None
-        if self._new_session and self._kind.counts:
-            context.session_id = ids.session_id()
-        elif not self._new_session:
-            context.session_id = session
-        if self._new_session and self._kind is Kind.STRONG:
-            self._record(ask=client.config.handshake and self._pacing.may_ask())
+    def _announce(self) -> None:
+        """Tell the backend of a new session while the page is being made.
 
-    def _record(self, *, ask: bool = False) -> None:
-        """Record the page view, once; *ask* for the backend's cookies if possible."""
-        client = self._client
-        if self._recorded or client is None:
-            return
-        self._recorded = True
-        reply: Future[Answer] | None = None
-        if ask and client.delivery.reachable:
-            reply = Future()
+        Its answer may then be here when the page is, and its cookies go with it. Not
+        where pages may come from a cache: some are counted by their script.
+        """
+        client, site = self.client, self.site
+        if (
+            client.config.handshake
+            and client.config.delivery == "background"  # else it would wait here
+            and not site.options.session_endpoint
+            and site.options.track_redirects is not False  # it may become one
+            and site.welcomes(self.request.path)
+            and client.delivery.reachable
+            and site.pacing.may_ask()
+        ):
+            reply: Future[Answer] = Future()
             self._asked_at = SYSTEM_CLOCK.monotonic()
+            context = self.context
+            self._proposed = (context.visitor_id or "", context.session_id or "")
             reply.add_done_callback(self._answered)
-        result = client.track(
+            if self.record(express=reply):
+                self._reply = reply  # otherwise it never comes
+
+    def record(self, status: int = 200, *, express: Any = None) -> bool:
+        """Record the page view; return whether it was taken."""
+        self._recorded = True
+        self._recorded_for = self.context.visitor_id
+        properties: dict[str, object] | None = None
+        options = self.site.options
+        if status != 200 or options.track_bots or options.track_prefetches:
+            properties = {
+                **self.site.rules.marks(self.request),
+                **status_marks(status),
+            }
+        if options.send_ip:
+            ip = truncate(self.request.client_ip or "")
+            properties = {**(properties or {}), **({"ip": ip} if ip else {})}
+        return self.client.track(
             protocol.PAGE_VIEW,
+            properties=properties,
             timestamp=self.context.started_at_ms,
             context=self.context,
-            express=reply,
-        )
-        self._reply = reply if result.success else None  # or it never comes
+            express=express,
+        ).success
 
     def _answered(self, reply: Future[Answer]) -> None:
-        if reply.result().delivered:
-            self._pacing.answered(SYSTEM_CLOCK.monotonic() - self._asked_at)
+        with guard.swallowing("answer to a page view"):
+            if not reply.result().delivered:
+                return
+            self.site.pacing.answered(SYSTEM_CLOCK.monotonic() - self._asked_at)
+            if self._responded:
+                self._keep_for_later(reply.result())
+
+    def _keep_for_later(self, answer: Answer) -> None:
+        told = read_set_cookies(answer.cookies)
+        visitor, session = self._proposed
+        said = (
+            told.get(_VISITOR, (visitor, None))[0],
+            told.get(_SESSION, (session, None))[0],
+        )
+        if said != self._proposed:
+            self.site.late.keep(visitor, session, said)
 
     # -- the response --
 
-    def respond(self, status: int, headers: Headers) -> list[Cookie]:
+    def respond(
+        self,
+        status: str | int,
+        headers: Iterable[Any],
+        *,
+        user: Callable[[], object] | None = None,
+    ) -> Sequence[Cookie]:
         """Return the cookies for the response; may wait a few milliseconds for them.
 
-        May be called again for a response that replaces the first. Never raises.
+        *user* finds out who is logged in, without asking the site's database. May be
+        called again for a response that replaces the first. Never raises.
         """
-        return guard.attempt(lambda: self._respond(status, headers), _no_cookies)
+        if self.passes():
+            return _NONE
+        return guard.attempt(
+            lambda: self._respond(read_head(status, headers), user), _no_cookies
+        )
 
-    def _respond(self, status: int, headers: Headers) -> list[Cookie]:
-        pause = self._pause(status, headers)
+    def passes(self) -> bool:
+        """Tell whether the response goes out as it is, as most do.
+
+        The browser can be told nothing any more then.
+        """
+        context = self.context
+        if self._kind is not Kind.NONE or context.visitor_used or context.is_reset:
+            return False
+        if self.site.options.session_endpoint:
+            return False  # its script must know
+        self._close(carries=False)
+        return True
+
+    def _respond(
+        self, head: Head, user: Callable[[], object] | None
+    ) -> Sequence[Cookie]:
+        pause = self._pause(head)
         if pause and self._reply is not None:
             answered = False
             try:
                 answered = bool(wait([self._reply], pause).done)
             finally:
-                self._pacing.end_wait(answered=answered)
-        return self._finish(status, headers)
+                self.site.pacing.end_wait(answered=answered)
+        return self._finish(head, user)
 
-    async def arespond(self, status: int, headers: Headers) -> list[Cookie]:
+    async def arespond(
+        self,
+        status: int,
+        headers: Iterable[Any],
+        *,
+        read: ReadHead = read_head,
+        user: Callable[[], object] | None = None,
+    ) -> Sequence[Cookie]:
         """Do `respond` without blocking the event loop."""
-        pause = guard.attempt(lambda: self._pause(status, headers), lambda _: 0.0)
+        if self.passes():
+            return _NONE
+        head = guard.attempt(lambda: read(status, headers), _no_head)
+        if head is None:
+            return _NONE
+        pause = guard.attempt(lambda: self._pause(head), lambda _: 0.0)
         if pause and self._reply is not None:
             answered = False
             try:
                 answered = await _settled(self._reply, pause)
             finally:
-                self._pacing.end_wait(answered=answered)
-        return guard.attempt(lambda: self._finish(status, headers), _no_cookies)
+                self.site.pacing.end_wait(answered=answered)
+        if self.blocks:
+            return await asyncio.to_thread(self._finished, head, user)
+        return self._finished(head, user)
 
-    def _pause(self, status: int, headers: Headers) -> float:
+    def _finished(
+        self, head: Head, user: Callable[[], object] | None
+    ) -> Sequence[Cookie]:
+        return guard.attempt(lambda: self._finish(head, user), _no_cookies)
+
+    def _pause(self, head: Head) -> float:
         """Return for how long the backend's answer is worth waiting for."""
-        if self._client is None or self._reply is None or self._reply.done():
+        reply = self._reply
+        if reply is None or reply.done() or head.status >= 400:
             return 0.0
-        if not is_page(self._kind, status, headers, landing=True):
-            return 0.0
-        if not may_carry_cookies("GET", status, headers):
+        if not head.may_carry_cookies("GET") or not self._is_page(head):
             return 0.0
         elapsed = SYSTEM_CLOCK.monotonic() - self._asked_at
-        return self._pacing.begin_wait(elapsed, self._client.config.handshake_wait)
+        return self.site.pacing.begin_wait(elapsed, self.site.options.handshake_wait)
 
-    def _finish(self, status: int, headers: Headers) -> list[Cookie]:
-        client, request = self._client, self._request
-        if client is None or request is None:
-            return []
-        landing = self._new_session or has_marketing(request.query)
-        page = self._kind.counts and is_page(
-            self._kind, status, headers, landing=landing
-        )
-        carries = may_carry_cookies(request.method, status, headers)
-        # Without a cookie each view of a public page would be a visitor of its own.
-        if page and (carries or not self._new_visitor):
-            self._record()
-        if not carries:
-            return []
-        return self._cookies(client, request, page=page or self._recorded)
-
-    def _cookies(
-        self, client: Client, request: WebRequest, *, page: bool
-    ) -> list[Cookie]:
+    def _is_page(self, head: Head) -> bool:
         context = self.context
+        lands = context.new_session and not context.is_reset
+        return self._kind is not Kind.NONE and self.site.rules.is_page(
+            self._kind, self.request, head, landing=lands
+        )
+
+    def _finish(
+        self, head: Head, user: Callable[[], object] | None
+    ) -> Sequence[Cookie]:
+        context, site = self.context, self.site
+        if site.options.session_endpoint:
+            self._note_dealt_with(head)
+        unused = not context.visitor_used and not context.is_reset
+        if self._kind is Kind.NONE and unused:
+            self._close(carries=False)
+            return _NONE
+        page = self._is_page(head)
+        carries = head.may_carry_cookies(self.request.method)
+        if self._kind is Kind.STRONG and context.new_session and not context.is_reset:
+            site.landed(self.request.path, got_cookies=page and carries)
+        if page and not self._recorded and not self._responded:
+            if user is not None and site.options.detect_user:
+                self._note_user(user)
+            self._count(head, carries=carries)
+        self._responded = True
+        shown = self._recorded and self._recorded_for == context.visitor_id
+        cookies = self.cookies(page=shown) if carries else _NONE
+        self._close(carries=carries, shown=shown)
+        return cookies
+
+    def _note_dealt_with(self, head: Head) -> None:
+        """Note whether the script of this page is to keep still."""
+        self._dealt_with = (
+            not head.shared
+            and head.content_type in ("", *HTML)
+            # or the page would keep still when it is opened at last
+            and (self._kind is not Kind.NONE or not is_prefetch(self.request))
+        )
+
+    def _close(self, *, carries: bool, shown: bool = False) -> None:
+        """Make sure that nobody is spoken of whom the browser will never know.
+
+        The body and what runs after it may still record, of whoever has a cookie.
+        """
+        context = self.context
+        context.can_answer = False
+        told = carries and (shown or context.visitor_used)
+        if context.is_read and context.new_visitor and not told:
+            context.visitor_id = context.session_id = None
+
+    def _note_user(self, user: Callable[[], object]) -> None:
+        """Say who is logged in, if the framework knows it already."""
+        context = self.context
+        if context.is_reset:  # who is loaded is the one who has gone
+            return
+        if context.user_id is None and context.consent == GRANTED:
+            found = guard.attempt(user, lambda _: None)
+            context.user_id = str(found) if found is not None else None
+
+    def _count(self, head: Head, *, carries: bool) -> None:
+        """Record the page view, unless its visitor would be nobody's."""
+        context = self.context
+        if carries:
+            self.record(head.status)
+        elif head.shared and self.site.options.session_endpoint:
+            pass  # the page's script does it, also where the page comes from the cache
+        elif context.new_visitor:
+            # Without a cookie each view of the page would be a visitor of its own.
+            self.client.delivery.leave_out("public_page")
+        else:
+            if context.new_session:  # which the browser does not get to know
+                context.session_id = None
+            self.record(head.status)
+
+    def cookies(self, *, page: bool) -> Sequence[Cookie]:
+        """Return our cookies for a response that may carry them."""
+        context = self.context
+        if context.consent != GRANTED:
+            parts = context.consent == DENIED or context.is_reset
+            return self._write(_GONE if parts and context.had_cookies else {})
         told = self._told()
-        values: dict[str, tuple[str | None, int]] = {}
-        if (page and self._new_session) or (self._new_visitor and context.visitor_used):
-            values[protocol.VISITOR_COOKIE] = (
-                context.visitor_id,
-                protocol.VISITOR_COOKIE_MAX_AGE,
-            )
-        if page:
-            values[protocol.SESSION_COOKIE] = (
-                context.session_id,
-                protocol.SESSION_COOKIE_MAX_AGE,
-            )
-        secure = client.config.cookie_secure
-        domain = _domain(client.config.cookie_domain, request.host)
-        cookies = []
-        for name, (proposed, usual_age) in values.items():
-            value, age = told.get(name, (proposed, usual_age))
-            if value is not None:
-                cookies.append(
-                    Cookie(
-                        name=name,
-                        value=value,
-                        max_age=usual_age if age is None else age,
-                        secure=request.secure if secure == "auto" else secure,
-                        domain=domain,
-                    )
-                )
+        values: dict[str, tuple[str, int | None]] = {}
+        unknown = context.new_visitor or context.is_corrected  # to the browser
+        if (page and (context.new_session or unknown)) or (
+            unknown and context.visitor_used
+        ):
+            values[_VISITOR] = told.get(_VISITOR, (context.visitor_id or "", None))
+        # An event may have named a new session on what turned out to be no page.
+        begun = context.new_session and context.visitor_used
+        if (page or begun) and context.session_id is not None:
+            values[_SESSION] = told.get(_SESSION, (context.session_id, None))
+        if context.is_reset and context.had_cookies:
+            values = {**_GONE, **values}
+        return self._write(values)
+
+    def _write(self, values: dict[str, tuple[str, int | None]]) -> Sequence[Cookie]:
+        if not values:
+            return _NONE
+        options, request = self.site.options, self.request
+        secure = options.cookie_secure
+        if secure == "auto":
+            secure = request.secure
+        wanted = options.cookie_domain
+        domain = _domain(wanted, request.host) if wanted is not None else None
+        cookies = [
+            Cookie(name, value, _AGES[name] if age is None else age, secure, domain)
+            for name, (value, age) in values.items()
+            if value or age == 0
+        ]
+        if domain is not None:  # cookies from before it was set are the host's alone
+            twins = [one._replace(domain=None) for one in cookies if one.max_age == 0]
+            return [*twins, *cookies]
         return cookies
 
     def _told(self) -> dict[str, tuple[str, int | None]]:
@@ -234,44 +357,44 @@ class Exchange:
         reply = self._reply
         if reply is None or not reply.done() or not reply.result().delivered:
             return {}
-        return read_set_cookies(reply.result().cookies)
+        told = read_set_cookies(reply.result().cookies)
+        if _SESSION in told and not self.context.is_reset:
+            self.context.session_id = told[_SESSION][0]
+        return told if not self.context.is_reset else {}
+
+    def end(self) -> None:
+        """Let go of the request, once its response is on the way."""
+        if not self.request.lives_on:
+            self.context.release()
+        self.request.release()
 
 
-def _no_cookies(error: Exception) -> list[Cookie]:
+def _no_cookies(error: Exception) -> tuple[Cookie, ...]:
     guard.report("web response", error)
-    return []
+    return _NONE
+
+
+def _no_head(error: Exception) -> None:
+    guard.report("web response", error)
+
+
+def _in_asyncio() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:  # trio's
+        return False
+    return True
 
 
 async def _settled(reply: Future[Answer], seconds: float) -> bool:
     """Wait for *reply* without blocking the loop; only asyncio's is waited in."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not _in_asyncio():
         return reply.done()
     done, _ = await asyncio.wait({asyncio.wrap_future(reply)}, timeout=seconds)
     return bool(done)
 
 
-def _domain(wanted: str | None, host: str | None) -> str | None:
+def _domain(wanted: str, host: str | None) -> str | None:
     """Return the domain for a cookie; None where the browser would refuse it."""
     name = (host or "").partition(":")[0]
-    fits = wanted is not None and f".{name}".endswith(f".{wanted.lstrip('.').lower()}")
-    return wanted if fits else None
-
-
-def status_code(status: str) -> int:
-    """Return the number of a WSGI status line; 0 if there is none."""
-    digits = str(status)[:3]
-    return int(digits) if digits.isdecimal() else 0
-
-
-def plain(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
-    """Return ASGI headers as text; none if they are not what ASGI says."""
-    return guard.attempt(lambda: _decoded(headers), lambda _: [])
-
-
-def _decoded(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
-    return [
-        (bytes(name).decode("latin-1"), bytes(value).decode("latin-1"))
-        for name, value in headers
-    ]
+    return wanted if f".{name}".endswith(f".{wanted.lstrip('.').lower()}") else None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 
+from mbuzz.buckets import Buckets
 from mbuzz.clock import Clock
 
 _RATE = 20.0  # new sessions a second that ask the backend
-_BURST = 50.0
+_BURST = 50
 _MOST_WAITERS = 4
 _NEAR = 0.01  # seconds; an answer expected later is not waited for
 _WEIGHT = 0.2  # of the newest answer in the moving average
@@ -18,23 +19,14 @@ class Pacing:
     """A token bucket, a moving average of the backend's latency, and few waiters."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        self._asking = Buckets(clock, _RATE, _BURST, most=1)
         self._lock = threading.Lock()
-        self._tokens = _BURST
-        self._at = clock.monotonic()
         self._expected: float | None = None
         self._waiters = 0
 
     def may_ask(self) -> bool:
         """Tell whether one more session may ask the backend now."""
-        with self._lock:
-            now = self._clock.monotonic()
-            self._tokens = min(_BURST, self._tokens + (now - self._at) * _RATE)
-            self._at = now
-            if self._tokens < 1.0:
-                return False
-            self._tokens -= 1.0
-            return True
+        return self._asking.spend(None) >= 0.0
 
     def begin_wait(self, elapsed: float, longest: float) -> float:
         """Return the seconds to wait for an answer asked for *elapsed* seconds ago.

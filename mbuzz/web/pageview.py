@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from functools import lru_cache
 
-from mbuzz.web.request import WebRequest
-
-Headers = Sequence[tuple[str, str]]
+from mbuzz import guard
+from mbuzz.web.request import Names, WebRequest
+from mbuzz.web.response import Head
+from mbuzz.web_options import WebOptions
 
 _EXACT = frozenset(
     "/up /health /healthz /livez /readyz /ping /metrics /favicon.ico /robots.txt "
     "/sitemap.xml".split()
 )
 _PREFIXES = (
-    "/static/ /assets/ /media/ /packs/ /.well-known/ /__debug__/ /health/".split()
+    *"/static/ /assets/ /media/ /packs/ /.well-known/ /__debug__/ /health/".split(),
+    "/apple-touch-icon",
 )
 _EXTENSIONS = frozenset(
     "js mjs css map png jpg jpeg gif ico svg webp avif woff woff2 ttf eot otf mp3 mp4 "
     "webm webmanifest wasm xml txt json pdf zip gz".split()
 )
+_AHEAD = ("prefetch", "preview", "instant")
 _SPECULATIVE = ("sec-purpose", "x-sec-purpose", "purpose", "x-purpose", "x-moz")
 _BOTS = (
     "bot crawl spider slurp headless lighthouse preview monitor uptime pingdom curl "
     "wget python- httpx aiohttp go-http java/ okhttp axios node-fetch undici libwww "
     "scrapy facebookexternalhit whatsapp feed scan validator http:// https://"
 ).split()
-_SHORTEST_AGENT = 12  # characters
+_SHORTEST_AGENT, _LONGEST_AGENT = 12, 1_024  # characters
+LONGEST_KEPT = 256  # characters of what is remembered: clients make up the rest
 _PARTIALS = (
     "turbo-frame",
     "hx-request",
@@ -42,7 +46,18 @@ _MARKETING = re.compile(
     r"|li_fat_id|yclid)=",
     re.IGNORECASE,
 )
-_HTML = ("text/html", "application/xhtml+xml")
+# Whoever sends none of these asks as browsers do by themselves.
+_UNUSUAL = Names(
+    "range",
+    "upgrade",
+    *_SPECULATIVE,
+    *_PARTIALS,
+    *("hx-preloaded", "x-turbo-request-id", "turbolinks-referrer"),
+    *("x-inertia", "x-pjax", "x-barba", "x-requested-with"),
+)
+_FRAMES = ("iframe", "frame", "embed", "object", "fencedframe")
+_REDIRECTS = (301, 302, 303, 307, 308)
+HTML = ("text/html", "application/xhtml+xml")
 
 
 class Kind(Enum):
@@ -53,51 +68,143 @@ class Kind(Enum):
     WEAK = "weak"  # it looks like it
     BOOSTED = "boosted"  # a script swaps the whole page
 
-    @property
-    def counts(self) -> bool:
-        """Tell whether a page may be counted for it."""
-        return self is not Kind.NONE
 
+class Rules:
+    """What a site counts: the options, ready for use."""
 
-def classify(request: WebRequest, skip_paths: Sequence[str] = ()) -> Kind:
-    """Return what kind of page view *request* can become; the cheapest tests first."""
-    if request.method != "GET" or skipped(request.path, tuple(skip_paths)):
+    __slots__ = ("_extensions", "_known", "_options", "_paths", "_should_track")
+
+    def __init__(
+        self, options: WebOptions, *, skip_paths: Iterable[str] | None = None
+    ) -> None:
+        """Take the *options*, and other *skip_paths* if there are any."""
+        self._options = options
+        paths = options.skip_paths if skip_paths is None else skip_paths
+        self._paths = tuple(path.lower() for path in paths)
+        self._extensions = frozenset(
+            extension.lstrip(".").lower() for extension in options.skip_extensions
+        )
+        if options.skip_defaults:
+            self._extensions |= _EXTENSIONS
+        self._should_track = options.should_track
+        self._known: Callable[[str], bool] = lru_cache(maxsize=4_096)(self._skips)
+
+    def classify(self, request: WebRequest) -> Kind:
+        """Return what kind of page view *request* can become; cheapest tests first."""
+        if request.method != "GET" or self.skipped(request.path):
+            return Kind.NONE
+        kind = self._kind(request)
+        if kind is Kind.NONE or self.allows(request):
+            return kind
         return Kind.NONE
-    header = request.header
-    if "websocket" in (header("upgrade") or "").lower() or header("range"):
-        return Kind.NONE
-    if _is_speculative(request):
-        return Kind.NONE
-    if is_bot(header("user-agent") or ""):
-        return Kind.NONE
-    mode = header("sec-fetch-mode")
-    if mode == "navigate":
-        return _navigation(header("sec-fetch-dest"))
-    if mode is not None:
-        return Kind.BOOSTED if _is_boosted(request) else Kind.NONE
-    if _is_boosted(request):
-        return Kind.BOOSTED
-    return Kind.WEAK if _looks_like_navigation(request) else Kind.NONE
+
+    def allows(self, request: WebRequest) -> bool:
+        """Tell whether the site's own `should_track` lets a page count."""
+        ask = self._should_track
+        return ask is None or bool(guard.attempt(lambda: ask(request), _usual))
+
+    def _kind(self, request: WebRequest) -> Kind:
+        header, options = request.header, self._options
+        mode = header("sec-fetch-mode")
+        odd = request.has_any(_UNUSUAL)
+        if mode is not None and mode != "navigate" and not odd:
+            return Kind.NONE  # a script's own request, as most are
+        if odd and self._is_odd(request):
+            return Kind.NONE
+        if not options.track_bots and is_bot(header("user-agent") or ""):
+            return Kind.NONE
+        if mode == "navigate":
+            return self._navigation(header("sec-fetch-dest"))
+        if odd and _is_boosted(request):
+            return Kind.BOOSTED if options.track_boosted else Kind.NONE
+        if mode is not None or options.require_sec_fetch:
+            return Kind.NONE
+        return Kind.WEAK if _looks_like_navigation(request) else Kind.NONE
+
+    def _is_odd(self, request: WebRequest) -> bool:
+        """Tell whether a request cannot show a page to anybody now."""
+        header = request.header
+        if header("range") or "websocket" in (header("upgrade") or "").lower():
+            return True
+        return not self._options.track_prefetches and is_prefetch(request)
+
+    def _navigation(self, destination: str | None) -> Kind:
+        # A service worker's pass-through fetch makes "empty" of "document".
+        if destination in (None, "document", "empty"):
+            return Kind.STRONG
+        inside = self._options.track_iframes and destination in _FRAMES
+        return Kind.STRONG if inside else Kind.NONE
+
+    def marks(self, request: WebRequest) -> dict[str, object]:
+        """Return the properties of a page view that only options let in."""
+        found: dict[str, object] = {}
+        if self._options.track_prefetches and is_prefetch(request):
+            found["prefetch"] = True
+        if self._options.track_bots and is_bot(request.header("user-agent") or ""):
+            found["bot"] = True
+        return found
+
+    def skipped(self, path: str) -> bool:
+        """Tell whether a path is an asset, a probe, or one that the site left out.
+
+        Whole segments count: "/up" leaves "/upgrade" alone.
+        """
+        return self._known(path) if len(path) <= LONGEST_KEPT else self._skips(path)
+
+    def _skips(self, path: str) -> bool:
+        low = path.lower()
+        if self._options.skip_defaults and (low in _EXACT or low.startswith(_PREFIXES)):
+            return True
+        _, dot, extension = low.rpartition("/")[2].rpartition(".")
+        if dot and extension in self._extensions:
+            return True
+        return any(_is_within(low, entry) for entry in self._paths)
+
+    def is_page(
+        self, kind: Kind, request: WebRequest, head: Head, *, landing: bool
+    ) -> bool:
+        """Tell whether the response shows a page; *landing* is how a session begins.
+
+        A redirect or an error counts where it is the landing itself, or the campaign
+        would be lost.
+        """
+        status = head.status
+        if status in _REDIRECTS:
+            wanted = self._options.track_redirects
+            if wanted == "landing":
+                return landing or has_marketing(request.query)
+            return bool(wanted)
+        if status == 304:
+            return True
+        if status >= 400:
+            lands = landing and kind is Kind.STRONG
+            return (self._options.track_errors or lands) and _is_html(kind, head)
+        if not 200 <= status < 300 or status in (204, 205, 206):
+            return False
+        if head.disposition.startswith("attachment"):
+            return False
+        return _is_html(kind, head)
 
 
-def _navigation(destination: str | None) -> Kind:
-    # A service worker's pass-through fetch makes "empty" of "document".
-    return Kind.STRONG if destination in (None, "document", "empty") else Kind.NONE
+def _usual(error: Exception) -> bool:
+    guard.report("should_track", error)
+    return True  # rather the page of somebody on the staff than none at all
 
 
-@lru_cache(maxsize=2048)
-def skipped(path: str, skip_paths: tuple[str, ...] = ()) -> bool:
-    """Tell whether a path is an asset, a probe, or one that the site left out.
-
-    Whole segments count: "/up" leaves "/upgrade" alone.
-    """
-    low = path.lower()
-    if low in _EXACT or low.startswith(("/apple-touch-icon", *_PREFIXES)):
+def _is_html(kind: Kind, head: Head) -> bool:
+    if not head.content_type:
+        return kind is Kind.STRONG
+    if head.content_type in HTML:
         return True
-    _, dot, extension = low.rpartition("/")[2].rpartition(".")
-    if dot and extension in _EXTENSIONS:
-        return True
-    return any(_is_within(low, entry.lower()) for entry in skip_paths)
+    is_inertia = kind is Kind.BOOSTED and head.inertia
+    return is_inertia and head.content_type == "application/json"
+
+
+def status_marks(status: int) -> Mapping[str, object]:
+    """Return the properties of a page view that showed something else than a page."""
+    if status in _REDIRECTS:
+        return {"status": status, "redirect": True}
+    return {"status": status} if status >= 400 else {}
 
 
 def _is_within(path: str, entry: str) -> bool:
@@ -106,20 +213,29 @@ def _is_within(path: str, entry: str) -> bool:
     return path in (entry, stem) or (stem != "" and path.startswith(f"{stem}/"))
 
 
-@lru_cache(maxsize=1024)
 def is_bot(user_agent: str) -> bool:
     """Tell whether a program asks that is nobody's browser."""
+    if len(user_agent) > LONGEST_KEPT:
+        return _sounds_like_a_bot(user_agent[:_LONGEST_AGENT])
+    return _known_agent(user_agent)
+
+
+def _sounds_like_a_bot(user_agent: str) -> bool:
     low = user_agent.lower()
     return len(low) < _SHORTEST_AGENT or any(token in low for token in _BOTS)
 
 
-def _is_speculative(request: WebRequest) -> bool:
+_known_agent = lru_cache(maxsize=1_024)(_sounds_like_a_bot)
+
+
+def is_prefetch(request: WebRequest) -> bool:
     """Tell whether the browser only fetches ahead; nobody has seen that page yet."""
+    header = request.header
     for name in _SPECULATIVE:
-        value = (request.header(name) or "").lower()
-        if value and any(word in value for word in ("prefetch", "preview", "instant")):
+        value = header(name)
+        if value and any(word in value.lower() for word in _AHEAD):
             return True
-    return bool(request.header("hx-preloaded"))
+    return bool(header("hx-preloaded"))
 
 
 def _is_boosted(request: WebRequest) -> bool:
@@ -150,56 +266,9 @@ def _looks_like_navigation(request: WebRequest) -> bool:
     if any(header(name) for name in _PARTIALS):
         return False
     accepts = header("accept") or ""
-    return any(kind in accepts for kind in _HTML)
+    return any(kind in accepts for kind in HTML)
 
 
 def has_marketing(query: str) -> bool:
     """Tell whether the URL carries a campaign's parameters."""
     return bool(query) and _MARKETING.search(query) is not None
-
-
-def is_page(kind: Kind, status: int, headers: Headers, *, landing: bool) -> bool:
-    """Tell whether the response shows a page; *landing* is how a session begins.
-
-    A redirect counts where it is the landing itself, or the campaign would be lost.
-    """
-    if status in (301, 302, 303, 307, 308):
-        return landing
-    if status == 304:
-        return True
-    if not 200 <= status < 300 or status in (204, 205, 206):
-        return False
-    content_type = disposition = inertia = ""
-    for name, value in headers:
-        low = name.lower()
-        if low == "content-type":
-            content_type = value.partition(";")[0].strip().lower()
-        elif low == "content-disposition":
-            disposition = value.strip().lower()
-        elif low == "x-inertia":
-            inertia = value
-    if disposition.startswith("attachment"):
-        return False
-    if not content_type:
-        return kind is Kind.STRONG
-    is_inertia = kind is Kind.BOOSTED and bool(inertia)
-    return content_type in _HTML or (is_inertia and content_type == "application/json")
-
-
-def may_carry_cookies(method: str, status: int, headers: Headers) -> bool:
-    """Tell whether a cookie on this response reaches this browser and no other.
-
-    What a shared cache may keep, it may keep with the cookie (RFC 9111, 7.3).
-    """
-    if method == "HEAD" or status < 200 or status in (204, 206, 304):
-        return False
-    return not any(_is_shared(name.lower(), value.lower()) for name, value in headers)
-
-
-def _is_shared(name: str, value: str) -> bool:
-    """Tell whether a header lets a shared cache keep the response."""
-    if "private" in value or "no-store" in value:
-        return False
-    if name == "cache-control":
-        return "public" in value or "s-maxage" in value
-    return name in ("cdn-cache-control", "surrogate-control")

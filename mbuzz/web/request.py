@@ -3,85 +3,182 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 from urllib.parse import quote
 
 from mbuzz.context import read_traceparent
+from mbuzz.web.cookies import read_all
+from mbuzz.web.forwarded import Trust, forwarded_value
 
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9/:@!$&'()*+,;=~._-]*")  # nothing to quote
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _SAFE_IN_PATH = "/:@!$&'()*+,;=~-._"
 
+NOBODY: Final = Trust.of(())
+
+_MOST_NAMES = 200  # of headers that are remembered: they come from code, but whose?
 _LONGEST_URL = 4_096
 _LONGEST_REFERRER = 2_048
 _LONGEST_AGENT = 1_024
 
 
+class _Keys(dict[str, str]):
+    """The names of headers as an environ has them."""
+
+    def __missing__(self, name: str) -> str:
+        key = name.upper().replace("-", "_")
+        if key != "CONTENT_TYPE":
+            key = f"HTTP_{key}"
+        if len(self) < _MOST_NAMES:
+            self[name] = key
+        return key
+
+
+_KEYS = _Keys()
+
+
+class Names:
+    """Headers that are asked for together, as each kind of server calls them."""
+
+    __slots__ = ("in_environ", "raw")
+
+    def __init__(self, *names: str) -> None:
+        self.in_environ = frozenset(_KEYS[name] for name in names)
+        self.raw = frozenset(name.encode() for name in names)
+
+
 class WebRequest:
-    """The parts of a request that tracking reads; headers only when asked for.
+    """The parts of a request that tracking reads; all but method and path when asked.
 
     `path` is what the browser asked for, percent-decoded; `cookie` holds all cookie
-    headers.
+    headers. This is also what `consent` and `should_track` are given.
     """
 
-    __slots__ = ("_host", "cookie", "header", "method", "path", "query", "scheme")
+    __slots__ = ("_is_secure", "method", "path", "trust")
 
-    def __init__(
-        self,
-        *,
-        method: str,
-        scheme: str,
-        host: str,
-        path: str,
-        query: str,
-        cookie: str,
-        header: Callable[[str], str | None],
-    ) -> None:
-        self.method = method
-        self.scheme = scheme
-        self._host = host
-        self.path = path
-        self.query = query
-        self.cookie = cookie
-        self.header = header  # takes a lower-case name
+    _is_secure: bool
+    method: str
+    path: str
+    trust: Trust  # in the proxies before us
+
+    # -- what servers and frameworks say, each in its own way --
+
+    def header(self, name: str) -> str | None:
+        """Return a header by its lower-case name."""
+        raise NotImplementedError
+
+    def has_any(self, names: Names) -> bool:
+        """Tell whether any of these headers is there."""
+        raise NotImplementedError
+
+    @property
+    def lives_on(self) -> bool:
+        """Tell whether tasks that the request has begun may ask it when it is over."""
+        return False
+
+    def release(self) -> None:
+        """Let go of what the server lent; nothing more can be read then."""
+
+    @property
+    def cookie(self) -> str:
+        """Return all cookie headers as one."""
+        raise NotImplementedError
+
+    @property
+    def query(self) -> str:
+        """Return the query string as it was sent."""
+        raise NotImplementedError
+
+    @property
+    def _scheme(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def _host(self) -> str:
+        """Return the host that the browser, or a proxy, asked this server for."""
+        raise NotImplementedError
+
+    @property
+    def _peer(self) -> str | None:
+        """Return the address that the connection comes from."""
+        raise NotImplementedError
+
+    # -- what follows from it --
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """Return the cookies by name, leniently read."""
+        return read_all(self.cookie)
 
     @property
     def secure(self) -> bool:
         """Tell whether the browser speaks https, here or to a proxy before us.
 
-        Believing the proxy's header is harmless: who forges it only marks the cookies
+        Believing any proxy's header is harmless: who forges it only marks the cookies
         of his own answer.
         """
-        forwarded = self.header("x-forwarded-proto") or ""
-        nearest_browser = forwarded.partition(",")[0].strip().lower()
-        return self.scheme == "https" or nearest_browser == "https"
+        try:
+            return self._is_secure
+        except AttributeError:  # it is asked for several times
+            forwarded = self.header("x-forwarded-proto") or ""
+            nearest_browser = forwarded.partition(",")[0].strip().lower()
+            self._is_secure = "https" in (self._scheme, nearest_browser)
+            return self._is_secure
+
+    @property
+    def scheme(self) -> str:
+        """Return "https" or "http", as the browser sees it."""
+        return "https" if self.secure else "http"
 
     @property
     def host(self) -> str | None:
         """Return the host that was asked for, or None if it is no host."""
-        host = self._host.strip().lower()
+        return self._host_at(self.scheme)
+
+    def _host_at(self, scheme: str) -> str | None:
+        given = self._forwarded("x-forwarded-host") or self._host
+        host = given.strip(" \t")
         if not _HOST.fullmatch(host):
             return None
-        return host.removesuffix(_DEFAULT_PORTS[self._browser_scheme])
+        host = host.lower()
+        if scheme != self._scheme:  # a proxy may have added the port it came in by
+            host = host.removesuffix(_DEFAULT_PORTS["http"])
+        return host.removesuffix(_DEFAULT_PORTS[scheme])
+
+    def _forwarded(self, name: str) -> str | None:
+        """Return what the trusted proxies say the browser asked the first of them."""
+        if self.trust is NOBODY:
+            return None
+        peer = self._peer
+        if not self.trust.trusts(peer):
+            return None
+        hops = self.trust.hops(peer, self.header("x-forwarded-for") or "")
+        return forwarded_value(self.header(name) or "", hops=hops)
 
     @property
-    def _browser_scheme(self) -> str:
-        return "https" if self.secure else "http"
+    def client_ip(self) -> str | None:
+        """Return the browser's address, as far as the trusted proxies tell it."""
+        if self.trust is NOBODY:
+            return self._peer
+        return self.trust.client(self._peer, self.header("x-forwarded-for") or "")
 
     @property
     def url(self) -> str | None:
         """Return the whole URL, bounded; None if the host is none."""
-        host = self.host
+        scheme = self.scheme
+        host = self._host_at(scheme)
         if host is None:
             return None
-        path = quote(self.path, safe=_SAFE_IN_PATH, errors="replace")
-        url = f"{self._browser_scheme}://{host}{path}"
-        if self.query:
-            url = f"{url}?{self.query}"
-        return _CONTROLS.sub("", url)[:_LONGEST_URL]
+        path = self.path
+        if not _PLAIN_PATH.fullmatch(path):
+            path = quote(path, safe=_SAFE_IN_PATH, errors="replace")
+        query = self.query
+        url = f"{scheme}://{host}{path}{'?' if query else ''}{query}"
+        return _bounded(url, _LONGEST_URL)
 
     @property
     def referrer(self) -> str | None:
@@ -97,40 +194,80 @@ class WebRequest:
     @property
     def request_id(self) -> str | None:
         """Return what a proxy calls the request; None if that is no id."""
-        given = (self.header("x-request-id") or "").strip(" \t")
+        given = self.header("x-request-id")
+        if given is None:
+            return None
+        given = given.strip(" \t")
         return given if _REQUEST_ID.fullmatch(given) else None
 
     @property
     def traceparent(self) -> str | None:
         """Return the trace that the request is a part of, as the header says it."""
-        return read_traceparent(self.header("traceparent"))
+        given = self.header("traceparent")
+        return None if given is None else read_traceparent(given)
 
 
 def _bounded(text: str | None, longest: int) -> str | None:
-    return _CONTROLS.sub("", text)[:longest] if text else None
+    if not text:
+        return None
+    if not text.isprintable():  # so says Python of controls, and of a few more
+        text = _CONTROLS.sub("", text)
+    return text[:longest]
 
 
-def from_environ(environ: Mapping[str, Any]) -> WebRequest:
-    """Return the request of a WSGI environ, or of Django's ``request.META``."""
+class EnvironRequest(WebRequest):
+    """The request of a WSGI environ, or of Django's ``request.META``.
 
-    def header(name: str) -> str | None:
-        key = name.upper().replace("-", "_")
-        if key != "CONTENT_TYPE":
-            key = f"HTTP_{key}"
-        value = environ.get(key)
+    The environ is read while the request is served and let go by `release`: servers
+    use it again.
+    """
+
+    __slots__ = ("_environ",)
+
+    def __init__(self, environ: Mapping[str, Any], trust: Trust = NOBODY) -> None:
+        self._environ: Mapping[str, Any] | None = environ
+        self.trust = trust
+        self.method = str(environ.get("REQUEST_METHOD", "GET"))
+        # now, since applications move parts of it from one to the other
+        path = str(environ.get("SCRIPT_NAME") or "")
+        path += str(environ.get("PATH_INFO") or "")
+        self.path = _unlatin(path) or "/"
+
+    def release(self) -> None:  # noqa: D102
+        self._environ = None
+
+    def _get(self, key: str) -> str:
+        value = (self._environ or {}).get(key)
+        return value if isinstance(value, str) else ""
+
+    def header(self, name: str) -> str | None:  # noqa: D102 - the base says it
+        environ = self._environ
+        value = None if environ is None else environ.get(_KEYS[name])
         return value if isinstance(value, str) else None
 
-    script = str(environ.get("SCRIPT_NAME", "") or "")
-    path = script + str(environ.get("PATH_INFO", "") or "")
-    return WebRequest(
-        method=str(environ.get("REQUEST_METHOD", "GET")),
-        scheme=str(environ.get("wsgi.url_scheme", "http")),
-        host=str(environ.get("HTTP_HOST") or environ.get("SERVER_NAME") or ""),
-        path=_unlatin(path) or "/",
-        query=_unlatin(str(environ.get("QUERY_STRING", "") or "")),
-        cookie=str(environ.get("HTTP_COOKIE", "") or ""),
-        header=header,
-    )
+    def has_any(self, names: Names) -> bool:  # noqa: D102
+        environ = self._environ
+        return environ is not None and not environ.keys().isdisjoint(names.in_environ)
+
+    @property
+    def cookie(self) -> str:  # noqa: D102
+        return self._get("HTTP_COOKIE")
+
+    @property
+    def query(self) -> str:  # noqa: D102
+        return _unlatin(self._get("QUERY_STRING"))
+
+    @property
+    def _scheme(self) -> str:
+        return self._get("wsgi.url_scheme")
+
+    @property
+    def _host(self) -> str:
+        return self._get("HTTP_HOST") or self._get("SERVER_NAME")
+
+    @property
+    def _peer(self) -> str | None:
+        return self._get("REMOTE_ADDR") or None
 
 
 def _unlatin(text: str) -> str:

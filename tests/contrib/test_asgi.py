@@ -1,24 +1,15 @@
-"""The ASGI middleware: the shared table, on bare ASGI and under Starlette."""
+"""The ASGI middleware: the shared table, and everything ASGI allows."""
 
 import asyncio
 import logging
-import socket
-import threading
-from contextlib import closing
 
 import pytest
-from starlette.applications import Starlette
-from starlette.background import BackgroundTask
-from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Mount, Route
 
 import mbuzz
 from mbuzz.context import current
-from mbuzz.contrib.asgi import MbuzzMiddleware, from_scope
-from mbuzz.web import exchange as exchanges
-from mbuzz.web.request import from_environ
+from mbuzz.contrib.asgi import MbuzzMiddleware, ScopeRequest
+from mbuzz.web.pageview import Rules
+from mbuzz.web.request import EnvironRequest
 from tests.contrib.cases import (
     CASES,
     HTML,
@@ -29,10 +20,10 @@ from tests.contrib.cases import (
     check,
     wsgi_environ,
 )
-from tests.web.visits import FETCH, RETURNING, VISITOR
+from tests.web.visits import FETCH, RETURNING, SESSION, VISITOR
 
 KEY = "sk_test_" + "0" * 32
-TASKS = 50
+TASKS = 100
 
 
 def site_of(case):
@@ -51,23 +42,6 @@ def site_of(case):
     return app
 
 
-def starlette_of(case):
-    """Return a Starlette application that answers as *case* says."""
-
-    async def endpoint(request):
-        case.does()
-        if case.streamed:
-            response = StreamingResponse(iter(case.chunks), case.status)
-        else:
-            response = Response(b"".join(case.chunks), case.status)
-        for name, value in case.answer:
-            response.headers[name] = value
-        return response
-
-    route = Route("/{path:path}", endpoint, methods=["GET", "POST"])
-    return Starlette(routes=[route], middleware=[Middleware(MbuzzMiddleware)])
-
-
 page = site_of(Case())
 
 
@@ -77,13 +51,8 @@ def test_case(case, events):
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_case_under_starlette(case, events):
-    check(case, call_asgi(starlette_of(case), case), events)
-
-
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_request_is_the_one_that_wsgi_sees(case):
-    ours, theirs = from_scope(asgi_scope(case)), from_environ(wsgi_environ(case))
+    ours, theirs = ScopeRequest(asgi_scope(case)), EnvironRequest(wsgi_environ(case))
 
     names = ("method", "scheme", "host", "path", "query", "url", "secure", "referrer")
     assert [getattr(ours, name) for name in names] == [
@@ -95,7 +64,7 @@ def test_request_is_the_one_that_wsgi_sees(case):
 # -- what ASGI allows --
 
 
-@pytest.mark.parametrize("kind", ["lifespan", "websocket", "something.else"])
+@pytest.mark.parametrize("kind", ["lifespan", "something.else"])
 def test_what_is_no_http_passes_untouched(events, kind):
     got = []
 
@@ -232,11 +201,11 @@ def test_start_that_no_server_understands_is_passed_on(events, caplog):
 def test_path_has_the_mount_point_once(path, root, seen):
     scope = {**asgi_scope(Case()), "path": path, "root_path": root}
 
-    assert from_scope(scope).path == seen
+    assert ScopeRequest(scope).path == seen
 
 
 def test_scope_with_the_least_in_it_is_read():
-    request = from_scope({"type": "http", "method": "GET", "path": "/"})
+    request = ScopeRequest({"type": "http", "method": "GET", "path": "/"})
 
     assert (request.url, request.query, request.cookie) == (None, "", "")
 
@@ -244,13 +213,13 @@ def test_scope_with_the_least_in_it_is_read():
 def test_host_comes_from_the_server_where_the_browser_names_none():
     scope = {"method": "GET", "path": "/", "server": ("shop.example", 80)}
 
-    assert from_scope(scope).url == "http://shop.example/"
+    assert ScopeRequest(scope).url == "http://shop.example/"
 
 
 def test_query_that_is_no_text_is_read():
     scope = {**asgi_scope(Case()), "query_string": b"q=\xff"}
 
-    assert from_scope(scope).query == "q=\N{REPLACEMENT CHARACTER}"
+    assert ScopeRequest(scope).query == "q=\N{REPLACEMENT CHARACTER}"
 
 
 def test_scope_that_cannot_be_read_is_served(events, caplog):
@@ -278,33 +247,7 @@ def test_nested_middleware_tracks_once(events):
     assert len(answer.cookies) == 2
 
 
-def test_mounted_application_is_tracked_once_with_its_whole_path(events):
-    inner = starlette_of(Case())
-    app = Starlette(
-        routes=[Mount("/shop", inner)], middleware=[Middleware(MbuzzMiddleware)]
-    )
-
-    answer = call_asgi(app, Case(path="/shop/shoes"))
-
-    urls = [view["properties"]["url"] for view in events.page_views()]
-    assert urls == ["https://shop.example/shop/shoes"]
-    assert len(answer.cookies) == 2
-
-
-def test_one_response_object_for_everybody_hands_out_no_ones_cookie(events):
-    shared = PlainTextResponse("hello", headers=dict(HTML))
-
-    async def endpoint(request):
-        return shared
-
-    app = MbuzzMiddleware(Starlette(routes=[Route("/", endpoint)]))
-    visitors = {call_asgi(app, Case()).cookies["_mbuzz_vid"].value for _ in range(3)}
-
-    assert len(visitors) == 3
-    assert call_asgi(app, Case(headers=FETCH)).cookies == {}
-
-
-def test_fifty_requests_at_once_do_not_mix(events):
+def test_hundred_requests_at_once_do_not_mix(events):
     async def visit_all():
         together = asyncio.Barrier(TASKS)
 
@@ -335,64 +278,94 @@ def test_nothing_is_left_in_the_task_of_the_server(events):
     asyncio.run(connection())
 
 
-def test_context_reaches_all_of_the_frameworks_ways_to_run_code(events):
-    def threaded(request):
-        mbuzz.track("Threadpool")
-        return PlainTextResponse("x", background=BackgroundTask(mbuzz.track, "Later"))
-
-    def chunks():
-        mbuzz.track("Stream")
-        yield b"x"
-
-    async def streamed(request):
-        asyncio.get_running_loop().create_task(tracked_by_a_task())
-        return StreamingResponse(chunks())
-
-    async def tracked_by_a_task():
-        mbuzz.track("Task")
-
-    async def around(request, call_next):
-        response = await call_next(request)
-        mbuzz.track("Around")
-        return response
-
-    app = Starlette(
-        routes=[Route("/threaded", threaded), Route("/streamed", streamed)],
-        middleware=[
-            Middleware(MbuzzMiddleware),
-            Middleware(BaseHTTPMiddleware, dispatch=around),
-        ],
-    )
-    for path in ("/threaded", "/streamed"):
-        call_asgi(app, Case(path=path, cookie=RETURNING, headers=FETCH))
-
-    tracked = {event["event_type"] for event in events}
-    assert tracked == {"Threadpool", "Later", "Stream", "Task", "Around"}
-    assert {event["visitor_id"] for event in events} == {VISITOR}
-
-
-def test_user_identified_inside_is_known_outside(events):
+@pytest.mark.parametrize("path", ["/", "/static/a.css"])
+def test_websocket_has_the_context_and_makes_nobody(events, path):
     seen = []
 
-    async def endpoint(request):
-        mbuzz.identify("42")
-        return PlainTextResponse("x")
+    async def app(scope, receive, send):
+        seen.append((mbuzz.visitor_id(), mbuzz.session_id()))
+        mbuzz.track("Seen")
+        await send({"type": "websocket.accept"})
 
-    async def around(request, call_next):
-        response = await call_next(request)
-        seen.append(mbuzz.user_id())
-        return response
+    sent = []
 
-    app = Starlette(
-        routes=[Route("/", endpoint)],
-        middleware=[
-            Middleware(MbuzzMiddleware),
-            Middleware(BaseHTTPMiddleware, dispatch=around),
-        ],
-    )
-    call_asgi(app, Case())
+    async def send(message):
+        sent.append(message)
 
-    assert seen == ["42"]
+    async def connect(**more):
+        scope = {**asgi_scope(Case(path=path, **more)), "type": "websocket"}
+        await MbuzzMiddleware(app)(scope, None, send)
+        assert current() is None
+
+    asyncio.run(connect(cookie=RETURNING))
+    asyncio.run(connect())
+
+    assert seen == [(VISITOR, SESSION), (None, None)]
+    assert sent == [{"type": "websocket.accept"}] * 2
+    assert [event["visitor_id"] for event in events] == [VISITOR]
+    assert events.page_views() == []
+
+
+def test_task_of_a_connection_knows_nothing_of_the_visitor_before(events):
+    mbuzz.configure(strict=True, api_key=KEY, skip_paths=["/admin"])
+    seen = []
+
+    async def app(scope, receive, send):
+        seen.append(mbuzz.visitor_id() == VISITOR)
+        await page(scope, receive, send)
+
+    wrapped = MbuzzMiddleware(app)
+
+    async def connection():
+        for path in ("/", "/admin", "/static/a.css"):
+            cookie = RETURNING if path == "/" else ""
+            await acall_asgi(wrapped, Case(path=path, cookie=cookie))
+            assert current() is None
+
+    asyncio.run(connection())
+
+    assert seen == [True, False, False]
+
+
+def test_task_that_outlives_the_response_keeps_its_visitor(events):
+    later = []
+
+    async def app(scope, receive, send):
+        later.append(asyncio.create_task(work()))
+        await page(scope, receive, send)
+
+    async def work():
+        await done.wait()
+        mbuzz.track("Later")
+
+    async def serve():
+        await acall_asgi(MbuzzMiddleware(app), Case(cookie=RETURNING, headers=FETCH))
+        await acall_asgi(MbuzzMiddleware(page), Case(headers=FETCH))
+        done.set()
+        await later[0]
+
+    done = asyncio.Event()
+    asyncio.run(serve())
+
+    events.assert_tracked("Later", visitor_id=VISITOR)
+
+
+def test_body_whose_generator_runs_in_the_task_has_its_visitor(events):
+    async def chunks():
+        for _ in range(2):
+            await asyncio.sleep(0)
+            yield (mbuzz.visitor_id() or "").encode()
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        async for chunk in chunks():
+            message = {"type": "http.response.body", "body": chunk, "more_body": True}
+            await send(message)
+        await send({"type": "http.response.body"})
+
+    answer = call_asgi(MbuzzMiddleware(app), Case(cookie=RETURNING))
+
+    assert answer.body == VISITOR.encode() * 2
 
 
 # -- whatever the backend does --
@@ -404,53 +377,11 @@ def test_site_works_without_configuration():
     assert (answer.body, len(answer.headers)) == (b"hello", len(HTML))
 
 
-def test_loop_goes_on_while_the_backend_hangs():
-    async def visit():
-        loop = asyncio.get_running_loop()
-        longest, last = 0.0, loop.time()
-        visits = asyncio.gather(
-            *(acall_asgi(MbuzzMiddleware(page), Case()) for _ in range(20))
-        )
-        while not visits.done():
-            await asyncio.sleep(0)
-            longest, last = max(longest, loop.time() - last), loop.time()
-        return longest, await visits
-
-    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
-        port = silent.getsockname()[1]
-        mbuzz.configure(
-            api_key=KEY,
-            api_url=f"http://127.0.0.1:{port}",
-            network=True,
-            handshake_wait=1.0,  # blocked for so long, the loop would stand out
-        )
-        longest, answers = asyncio.run(visit())
-
-    assert {len(answer.cookies) for answer in answers} == {2}
-    assert longest < 0.7
-
-
 def test_bug_of_ours_is_not_the_sites(events, monkeypatch, caplog):
-    monkeypatch.setattr(exchanges, "is_page", None)
+    monkeypatch.setattr(Rules, "is_page", None)
 
     with caplog.at_level(logging.ERROR, logger="mbuzz"):
         answer = call_asgi(MbuzzMiddleware(page), Case(cookie=RETURNING))
 
     assert (answer.status, answer.body, answer.cookies) == (200, b"hello", {})
     assert [record.name for record in caplog.records] == ["mbuzz.guard"]
-
-
-def test_requests_on_several_loops_do_not_meet(events):
-    """One middleware may serve several threads, each with a loop of its own."""
-    app = MbuzzMiddleware(page)
-    answers = []
-    threads = [
-        threading.Thread(target=lambda: answers.append(call_asgi(app, Case())))
-        for _ in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert len({answer.cookies["_mbuzz_vid"].value for answer in answers}) == 8

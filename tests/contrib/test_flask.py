@@ -1,8 +1,12 @@
 """The Flask extension: the shared table, the factory, and the configuration."""
 
+import threading
+
 import flask
 import pytest
 from flask import Flask
+from quart import Quart
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 import mbuzz
 from mbuzz import api
@@ -115,8 +119,47 @@ def test_application_of_another_kind_is_refused_with_a_hint():
     class Quart:
         asgi_app = None
 
-    with pytest.raises(mbuzz.ConfigurationError, match="got Quart; for ASGI use"):
+    with pytest.raises(
+        mbuzz.ConfigurationError, match=r"got Quart; use app\.asgi_app = "
+    ):
         Mbuzz(Quart())
+
+
+def test_quart_itself_is_refused_with_a_hint():
+    with pytest.raises(
+        mbuzz.ConfigurationError, match=r"got Quart; use app\.asgi_app = "
+    ):
+        Mbuzz(Quart(__name__))
+
+
+def test_applications_below_one_another_are_tracked_once_with_the_whole_path(events):
+    shop, blog = create_app(), create_app()
+    app = DispatcherMiddleware(shop, {"/blog": blog})
+
+    for path in ("/shoes", "/blog/autumn"):
+        assert len(call_wsgi(MbuzzMiddleware(app), Case(path=path)).cookies) == 2
+
+    urls = [view["properties"]["url"] for view in events.page_views()]
+    assert urls == ["https://shop.example/shoes", "https://shop.example/blog/autumn"]
+
+
+def test_thread_with_the_requests_context_has_the_visitor_if_it_is_bound(events):
+    app = Flask(__name__)
+    Mbuzz(app)
+
+    @app.get("/")
+    def view():
+        work = mbuzz.bind(
+            flask.copy_current_request_context(lambda: mbuzz.track("Bound"))
+        )
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        return "hello"
+
+    call_wsgi(app, Case(cookie=RETURNING, headers=FETCH))
+
+    events.assert_tracked("Bound", visitor_id=VISITOR)
 
 
 def test_flasks_own_test_client_is_tracked(events):

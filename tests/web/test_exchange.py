@@ -1,68 +1,41 @@
-"""One request and its response: what is recorded, which cookies go out, what waits."""
+"""One request and its response: what is recorded, which cookies go out."""
 
 import asyncio
-import json
-import logging
 import re
-import threading
-import time
-from contextlib import contextmanager
 
 import pytest
 
-from mbuzz import api, serialization
+from mbuzz import api
 from mbuzz.client import Client
 from mbuzz.config import Config
 from mbuzz.context import serving
-from mbuzz.testing import WSGITransport, capture
 from mbuzz.travel import carrier
-from mbuzz.web import exchange as exchanges
-from mbuzz.web.exchange import Site, is_served, plain, status_code
+from mbuzz.web.request import EnvironRequest
+from mbuzz.web.site import Site, is_served
 from tests.web.visits import (
+    BOTH,
     FETCH,
     HTML,
+    JSON,
+    KEY,
     NAVIGATION,
     OLD_BROWSER,
+    PUBLIC,
     RETURNING,
     SESSION,
+    SID,
+    VID,
     VISITOR,
-    a_request,
+    begin,
+    environ,
+    names,
+    values,
 )
-
-KEY = "sk_test_" + "0" * 32
-JSON = [("Content-Type", "application/json")]
-PUBLIC = [*HTML, ("Cache-Control", "public, max-age=60")]
-PROMISED = 0.05  # seconds that a response may wait
-PATIENCE = 5.0
-
-
-@pytest.fixture
-def events():
-    with capture() as captured:
-        yield captured
-
-
-@pytest.fixture
-def site():
-    return Site()
-
-
-def begin(site, headers=NAVIGATION, **parts):
-    return site.begin({}, lambda: a_request(headers, **parts))
-
-
-def names(cookies):
-    return [cookie.name for cookie in cookies]
-
-
-def values(cookies):
-    return {cookie.name: cookie.value for cookie in cookies}
-
 
 # -- what is recorded, and which cookies go out --
 
 
-def test_landing_is_recorded_before_the_response(site, events):
+def test_landing_is_announced_before_the_response(site, events):
     exchange = begin(site, query="utm_source=x", headers={**NAVIGATION, "Referer": "r"})
 
     view = events.assert_tracked("page_view")
@@ -111,16 +84,15 @@ def test_session_without_its_visitor_is_a_leftover(site, events):
 
 
 # headers, cookie, query, status, response headers: views, cookies
-BOTH = ["_mbuzz_vid", "_mbuzz_sid"]
-VID, SID = BOTH[:1], BOTH[1:]
 CASES = {
     "weak, new": (OLD_BROWSER, "", "", 200, HTML, 1, BOTH),
     "weak, new, no page": (OLD_BROWSER, "", "", 200, JSON, 0, []),
     "weak, new, error": (OLD_BROWSER, "", "", 404, HTML, 0, []),
     "weak, returning": (OLD_BROWSER, RETURNING, "", 200, HTML, 1, SID),
     "strong, new, error": (NAVIGATION, "", "", 404, HTML, 1, BOTH),
-    "strong, new, 204": (NAVIGATION, "", "", 204, [], 1, []),
-    "strong, new, public": (NAVIGATION, "", "", 200, PUBLIC, 1, []),
+    "strong, new, 204": (NAVIGATION, "", "", 204, [], 0, []),
+    "strong, new, public": (NAVIGATION, "", "", 200, PUBLIC, 0, []),
+    "strong, new, file": (NAVIGATION, "", "", 200, JSON, 0, []),
     "strong, returning, error": (NAVIGATION, RETURNING, "", 500, HTML, 0, []),
     "strong, returning, file": (NAVIGATION, RETURNING, "", 200, JSON, 0, []),
     "new, redirected": (NAVIGATION, "", "", 302, [], 1, BOTH),
@@ -138,9 +110,9 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_exchange_records_and_answers(site, events, case):
+def test_exchange_records_and_answers(events, case):
     headers, cookie, query, status, answer, views, expected = case
-    exchange = begin(site, headers, cookie=cookie, query=query)
+    exchange = begin(Site(), headers, cookie=cookie, query=query)
 
     cookies = exchange.respond(status, answer)
 
@@ -158,12 +130,17 @@ def test_replaced_response_is_recorded_once_and_has_the_same_cookies(site, event
 
 
 @pytest.mark.parametrize(
-    ("headers", "expected"), [(JSON, VID), ([*JSON, PUBLIC[-1]], [])]
+    ("method", "headers", "expected"),
+    [
+        ("GET", JSON, VID),
+        ("GET", [*JSON, PUBLIC[-1]], []),
+        ("POST", [*JSON, PUBLIC[-1]], VID),  # no cache answers a form
+    ],
 )
 def test_visitor_that_code_spoke_for_is_told_to_the_browser(
-    site, events, headers, expected
+    site, events, method, headers, expected
 ):
-    exchange = begin(site, FETCH, method="POST")
+    exchange = begin(site, FETCH, method=method)
     with serving(exchange.context):
         api.track("Signup")
 
@@ -187,14 +164,14 @@ def test_known_visitor_is_told_nothing(site, events):
     with serving(exchange.context):
         api.track("Signup")
 
-    assert exchange.respond(200, JSON) == []
+    assert exchange.respond(200, JSON) == ()
     assert events.assert_tracked("Signup", visitor_id=VISITOR)["session_id"] == SESSION
 
 
 def test_foreign_host_is_not_tracked_but_served(site, events):
     exchange = begin(site, host="evil/host")
 
-    assert exchange.respond(200, HTML) == []
+    assert exchange.respond(200, HTML) == ()
     assert events == []
 
 
@@ -236,7 +213,7 @@ def test_visitor_of_a_job_is_known_to_the_browser(site, events):
 def test_site_leaves_out_paths(site, events):
     api.configure(api_key=KEY, skip_paths=["/admin"])
 
-    assert begin(site, path="/admin/x").respond(200, HTML) == []
+    assert begin(site, path="/admin/x").respond(200, HTML) == ()
     assert events == []
 
 
@@ -281,6 +258,175 @@ def test_domain_is_left_out_where_the_browser_would_refuse_it(
     assert [cookie.domain for cookie in cookies] == [domain, domain]
 
 
+# -- who is announced while the page is made --
+
+
+def test_first_visitor_of_a_page_is_recorded_with_the_response(events):
+    exchange = begin(Site())
+    before = len(events)
+
+    exchange.respond(200, HTML)
+
+    assert (before, len(events)) == (0, 1)
+
+
+def test_next_visitor_of_a_page_is_announced_at_once(events):
+    site = Site()
+    begin(site).respond(200, HTML)
+
+    begin(site, query="utm_source=x")
+
+    assert len(events) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [(200, PUBLIC), (200, JSON), (204, []), (304, []), (404, JSON)],
+    ids=["public", "data", "empty", "not modified", "error of an API"],
+)
+def test_nobody_is_announced_where_no_cookie_goes_out(events, status, headers):
+    site = Site()
+    begin(site).respond(200, HTML)
+    begin(site).respond(status, headers)  # it has changed: this one was announced
+    announced = len(events)
+
+    begin(site).respond(status, headers)
+
+    assert len(events) == announced == 2
+
+
+def test_visitor_of_a_public_page_is_counted_as_left_out(events):
+    begin(Site()).respond(200, PUBLIC)
+
+    assert api.stats().left_out == {"public_page": 1}
+
+
+def test_known_visitor_begins_no_session_that_the_browser_does_not_know(events):
+    begin(Site(), cookie=f"_mbuzz_vid={VISITOR}").respond(200, PUBLIC)
+
+    assert "session_id" not in events.assert_tracked("page_view", visitor_id=VISITOR)
+
+
+def test_many_paths_are_not_kept_for_ever(site, events):
+    for number in range(5_000):
+        site.landed(f"/{number}", got_cookies=True)
+
+    assert site.welcomes("/4999")
+    assert len(site._landings) < 5_000
+
+
+# -- when the browser can be told nothing any more --
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "answer"),
+    [(FETCH, 200, JSON), (NAVIGATION, 200, PUBLIC), (NAVIGATION, 204, [])],
+    ids=["fetch", "public page", "empty"],
+)
+@pytest.mark.parametrize("read_before", [False, True])
+def test_body_makes_no_visitor_whom_the_browser_does_not_know(
+    events, headers, status, answer, read_before
+):
+    exchange = begin(Site(), headers)
+    if read_before:
+        assert exchange.context.visitor_id
+    exchange.respond(status, answer)
+
+    with serving(exchange.context):
+        late = api.track("Streamed")
+
+    assert (late.error, events) == ("missing_identity", [])
+
+
+@pytest.mark.parametrize("cookie", ["", RETURNING])
+def test_body_speaks_for_a_visitor_with_cookies(events, cookie):
+    exchange = begin(Site(), cookie=cookie)
+    exchange.respond(200, HTML)
+
+    with serving(exchange.context):
+        api.track("Streamed")
+
+    view, streamed = events
+    assert view["visitor_id"] == streamed["visitor_id"]
+
+
+def test_log_out_on_a_landing_that_is_announced_makes_no_second_visitor(site, events):
+    exchange = begin(site)
+    with serving(exchange.context):
+        api.reset()
+
+    cookies = exchange.respond(200, HTML)
+
+    assert (len(events), cookies) == (1, ())
+
+
+# -- what options add --
+
+
+def test_pages_of_caches_are_left_to_their_script(events):
+    api.configure(api_key=KEY, session_endpoint=True)
+    site = Site()
+
+    new, known = begin(site), begin(site, cookie=RETURNING)
+    answers = [exchange.respond(200, PUBLIC) for exchange in (new, known)]
+
+    assert (answers, events) == ([(), ()], [])
+    assert (new.marks, known.marks) == ((), ())
+
+
+def test_counted_page_says_so_to_its_script(events):
+    api.configure(api_key=KEY, session_endpoint=True)
+    exchange = begin(Site(), cookie=RETURNING)
+
+    exchange.respond(200, HTML)
+
+    assert exchange.marks == (("Server-Timing", "mbuzz"),)
+
+
+@pytest.mark.parametrize(
+    ("proxies", "network"), [((), "192.0.2.0"), (("192.0.2.0/24",), "203.0.113.0")]
+)
+def test_address_is_sent_as_its_network(events, proxies, network):
+    api.configure(api_key=KEY, send_ip=True, trusted_proxies=proxies)
+    headers = {**NAVIGATION, "X-Forwarded-For": "198.51.100.7, 203.0.113.9"}
+    given = {**environ(headers, cookie=RETURNING), "REMOTE_ADDR": "192.0.2.1"}
+
+    Site().begin(EnvironRequest, given, {}).respond(200, HTML)
+
+    assert events.page_views()[0]["properties"]["ip"] == network
+
+
+@pytest.mark.parametrize(
+    ("option", "user", "known"),
+    [(True, 7, "7"), (True, None, None), (False, 7, None)],
+)
+def test_user_whom_the_framework_knows_is_said(events, option, user, known):
+    api.configure(api_key=KEY, detect_user=option)
+
+    begin(Site(), cookie=RETURNING).respond(200, HTML, user=lambda: user)
+
+    assert events.page_views()[0].get("user_id") == known
+
+
+def test_user_who_cannot_be_found_out_costs_nothing(events):
+    def broken():
+        raise ZeroDivisionError
+
+    begin(Site(), cookie=RETURNING).respond(200, HTML, user=broken)
+
+    assert "user_id" not in events.page_views()[0]
+
+
+def test_other_options_hold_from_the_next_request_on(site, events):
+    api.configure(api_key=KEY)
+    begin(site, path="/a").respond(200, HTML)
+    api.configure(api_key=KEY, skip_paths=["/a"])
+
+    begin(site, path="/a").respond(200, HTML)
+
+    assert len(events) == 1
+
+
 # -- without a client, and with bugs --
 
 
@@ -288,20 +434,15 @@ def test_domain_is_left_out_where_the_browser_would_refuse_it(
 def test_without_a_client_nothing_is_known_and_nothing_sent(site, client):
     api.swap(client)
 
-    exchange = begin(site)
-
-    assert exchange.respond(200, HTML) == []
-    assert exchange.context.visitor_id is None
+    assert begin(site) is None
 
 
 def test_request_that_cannot_be_read_is_served(site, events, caplog):
-    def broken():
+    def broken(*_):
         raise ZeroDivisionError
 
-    exchange = site.begin({}, broken)
-
-    assert exchange.respond(200, HTML) == []
-    assert (exchange.context.visitor_id, events) == (None, [])
+    assert site.begin(broken, {}, {}) is None
+    assert events == []
     assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
@@ -311,260 +452,16 @@ def test_bug_in_the_response_costs_the_cookies_only(site, events, caplog):
     first = begin(site).respond(200, headers_of_another_kind)
     second = asyncio.run(begin(site).arespond(200, headers_of_another_kind))
 
-    assert (first, second) == ([], [])
+    assert (first, second) == ((), ())
     assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
-def test_request_is_known_as_served_while_it_is(site):
+def test_request_is_known_as_served_while_it_is(site, events):
     around = {}
-    exchange = site.begin(around, lambda: a_request(NAVIGATION))
+    exchange = site.begin(EnvironRequest, environ(NAVIGATION), around)
 
     with serving(exchange.context):
         inside = is_served(around)
         another = is_served({})
 
     assert (inside, another, is_served(around)) == (True, False, False)
-
-
-@pytest.mark.parametrize(
-    ("line", "code"),
-    [("200 OK", 200), ("404", 404), ("", 0), ("OK", 0), ("²00 x", 0), (None, 0)],
-)
-def test_status_line_has_a_number_or_0(line, code):
-    assert status_code(line) == code
-
-
-def test_asgi_headers_are_text_whatever_they_are():
-    assert plain([(b"A", b"\xff"), (bytearray(b"b"), memoryview(b"c"))]) == [
-        ("A", "\xff"),
-        ("b", "c"),
-    ]
-    assert plain([("text", "text")]) == []
-
-
-# -- the backend's answer --
-
-
-@contextmanager
-def a_backend(app, **options):
-    """Let the default client talk to *app*."""
-    config = Config(api_key=KEY, network=True, batch_interval=0.01, **options)
-    client = Client(config, transport=lambda: WSGITransport(app))
-    api.swap(client)
-    try:
-        yield
-    finally:
-        api.swap(None)
-        client.close(timeout=0.0)
-
-
-def says(*cookies, status="202 Accepted"):
-    """Return a backend that answers each request with *cookies*."""
-
-    def app(environ, start_response):
-        start_response(status, [("Set-Cookie", cookie) for cookie in cookies])
-        return [json.dumps({"accepted": 1, "rejected": [], "events": []}).encode()]
-
-    return app
-
-
-class Hanging:
-    """A backend that takes requests and does not answer before it is told to."""
-
-    def __init__(self):
-        self.asked = threading.Semaphore(0)
-        self.answer = threading.Event()
-
-    def __call__(self, environ, start_response):
-        self.asked.release()
-        assert self.answer.wait(PATIENCE)
-        return says()(environ, start_response)
-
-
-@pytest.fixture
-def hanging():
-    backend = Hanging()
-    with a_backend(backend):
-        yield backend
-        backend.answer.set()
-
-
-def landing(site, *, wait_for_answer=True):
-    """Return the cookies of a landing whose answer has come."""
-    exchange = begin(site)
-    if wait_for_answer:
-        exchange._reply.result(PATIENCE)
-    return exchange.respond(200, HTML)
-
-
-@pytest.mark.parametrize(
-    ("said", "visitor", "session"),
-    [
-        (
-            (f"_mbuzz_vid={VISITOR}; Max-Age=60", f"_mbuzz_sid={SESSION}; Max-Age=9"),
-            (VISITOR, 60),
-            (SESSION, 9),
-        ),
-        (
-            ("_mbuzz_sid=sess_0190; Domain=mbuzz.co; Path=/api",),
-            None,
-            ("sess_0190", 1_800),
-        ),
-        (("_mbuzz_vid=not-hex", "_mbuzz_sid=a\tb", "admin=1"), None, None),
-        ((f"_mbuzz_sid={SESSION}; Max-Age=0",), None, (SESSION, 0)),
-        ((), None, None),
-    ],
-)
-def test_backend_decides_about_the_cookies(site, said, visitor, session):
-    with a_backend(says(*said)):
-        cookies = landing(site)
-
-    found = {cookie.name: (cookie.value, cookie.max_age) for cookie in cookies}
-    assert list(found) == BOTH
-    assert visitor is None or found["_mbuzz_vid"] == visitor
-    assert session is None or found["_mbuzz_sid"] == session
-    assert {cookie.domain for cookie in cookies} == {None}
-    assert all("Path=/;" in cookie.header() for cookie in cookies)
-
-
-def test_proposed_ids_stand_where_the_backend_refuses(site):
-    with a_backend(says(f"_mbuzz_vid={VISITOR}", status="401 Unauthorized")):
-        cookies = values(landing(site))
-
-    assert list(cookies) == BOTH
-    assert VISITOR not in cookies.values()
-
-
-def test_answer_is_waited_for_while_it_is_near(site):
-    with a_backend(says(f"_mbuzz_sid={SESSION}"), handshake_wait=PATIENCE):
-        cookies = landing(site, wait_for_answer=False)
-
-    assert values(cookies)["_mbuzz_sid"] == SESSION
-
-
-def test_answer_is_waited_for_without_blocking_the_loop(site, hanging):
-    async def visit():
-        waited = asyncio.create_task(begin(site).arespond(200, HTML))
-        turns = 0
-        while not waited.done():
-            await asyncio.sleep(0)
-            turns += 1
-        return turns, await waited
-
-    turns, cookies = asyncio.run(visit())
-
-    assert turns > 100
-    assert names(cookies) == BOTH
-
-
-def test_answer_that_comes_while_the_loop_waits_is_used(site):
-    async def visit():
-        return await begin(site).arespond(200, HTML)
-
-    with a_backend(says(f"_mbuzz_sid={SESSION}"), handshake_wait=PATIENCE):
-        cookies = asyncio.run(visit())
-
-    assert values(cookies)["_mbuzz_sid"] == SESSION
-
-
-def test_another_kind_of_loop_is_not_waited_in(site, hanging):
-    responding = begin(site).arespond(200, HTML)
-
-    with pytest.raises(StopIteration) as done:
-        responding.send(None)
-
-    assert names(done.value.value) == BOTH
-
-
-def test_cancelled_wait_gives_its_place_back(site, hanging):
-    async def visit():
-        waiting = asyncio.create_task(begin(site).arespond(200, HTML))
-        await asyncio.sleep(0)
-        waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-
-    asyncio.run(visit())
-
-    assert site._pacing._waiters == 0
-
-
-def test_hanging_backend_costs_one_short_wait(site, hanging):
-    took = []
-    for _ in range(20):
-        started = time.perf_counter()
-        cookies = begin(site).respond(200, HTML)
-        took.append(time.perf_counter() - started)
-        assert names(cookies) == BOTH
-
-    assert sum(took) < 12 * PROMISED  # if each visitor waited, it would be 20
-
-
-@pytest.mark.parametrize(
-    ("status", "headers"),
-    [(200, JSON), (200, PUBLIC), (404, HTML), (304, [])],
-)
-def test_response_that_needs_no_answer_does_not_wait(site, hanging, status, headers):
-    begin(site).respond(status, headers)
-
-    # Nobody has waited in vain, so nothing is known of the backend.
-    assert site._pacing._expected is None
-
-
-@pytest.mark.parametrize("options", [{"handshake": False}, {"handshake_wait": 0.0}])
-def test_wait_is_an_option(site, options):
-    with a_backend(says(), **options):
-        assert names(begin(site).respond(200, HTML)) == BOTH
-
-
-def test_page_view_without_handshake_goes_the_ordinary_way(site):
-    with a_backend(says(f"_mbuzz_sid={SESSION}"), handshake=False):
-        cookies = begin(site).respond(200, HTML)
-        assert api.flush(PATIENCE)
-        assert api.stats().delivered == 1
-
-    assert values(cookies)["_mbuzz_sid"] != SESSION
-
-
-def test_network_that_is_off_is_not_waited_for(site):
-    api.configure(api_key=KEY, network=False)
-
-    assert names(begin(site).respond(200, HTML)) == BOTH
-    assert site._pacing._expected is None
-
-
-def test_page_view_that_could_not_be_made_is_not_waited_for(site, hanging, monkeypatch):
-    monkeypatch.setattr(serialization.Encoder, "mapping", None)
-
-    assert names(begin(site).respond(200, HTML)) == BOTH
-    assert site._pacing._expected is None
-
-
-def test_backend_that_is_down_costs_nothing_but_is_retried(site):
-    with a_backend(says(status="503 Unavailable")):
-        cookies = landing(site)
-        stats = api.stats()
-
-    assert names(cookies) == BOTH
-    assert (stats.accepted, stats.delivered, stats.retries) == (1, 0, 1)
-
-
-def test_answer_tells_how_far_the_backend_is(site):
-    with a_backend(says()):
-        landing(site)
-
-    assert 0 < site._pacing._expected < PATIENCE
-
-
-def test_bug_in_the_wait_is_ours_alone(site, hanging, monkeypatch, caplog):
-    exchange = begin(site)
-    monkeypatch.setattr(exchanges, "is_page", None)
-
-    with caplog.at_level(logging.ERROR):
-        answers = [
-            exchange.respond(200, HTML),
-            asyncio.run(exchange.arespond(200, HTML)),
-        ]
-
-    assert answers == [[], []]
-    assert [record.name for record in caplog.records] == ["mbuzz.guard"]

@@ -2,15 +2,9 @@
 
 import pytest
 
-from mbuzz.testing import ManualClock
 from mbuzz.web.pacing import Pacing
 
 LONGEST = 0.05
-
-
-@pytest.fixture
-def clock():
-    return ManualClock()
 
 
 @pytest.fixture

@@ -2,18 +2,31 @@
 
 import pytest
 
-from mbuzz.web.pageview import (
-    Kind,
-    classify,
-    has_marketing,
-    is_bot,
-    is_page,
-    may_carry_cookies,
-    skipped,
+from mbuzz import api
+from mbuzz.web.pageview import Kind, Rules, has_marketing, is_bot
+from mbuzz.web.response import read_head, read_raw_head, status_code
+from mbuzz.web.site import Site
+from mbuzz.web_options import WebOptions
+from tests.web.visits import (
+    AGENT,
+    FETCH,
+    HTML,
+    NAVIGATION,
+    OLD_BROWSER,
+    RETURNING,
+    VISITOR,
+    a_request,
+    begin,
 )
-from tests.web.visits import AGENT, FETCH, HTML, NAVIGATION, OLD_BROWSER, a_request
 
 NONE, STRONG, WEAK, BOOSTED = Kind.NONE, Kind.STRONG, Kind.WEAK, Kind.BOOSTED
+
+USUAL = Rules(WebOptions())
+
+
+def classify(request, **options):
+    return Rules(WebOptions(**options)).classify(request)
+
 
 # What the request alone decides: method, path, headers on top of a browser's, kind.
 REQUESTS = [
@@ -196,17 +209,78 @@ def test_only_get_shows_a_page(method):
     ],
 )
 def test_path_is_left_out(path, left_out):
-    assert skipped(path, ("/admin", "/API/")) is left_out
+    rules = Rules(WebOptions(skip_paths=("/admin", "/API/")))
+
+    assert rules.skipped(path) is left_out
 
 
 def test_slash_alone_leaves_out_the_front_page_only():
-    assert [skipped(path, ("/",)) for path in ("/", "/shop")] == [True, False]
+    rules = Rules(WebOptions(skip_paths=("/",)))
+
+    assert [rules.skipped(path) for path in ("/", "/shop")] == [True, False]
 
 
 def test_site_says_what_else_is_left_out():
     request = a_request(NAVIGATION, path="/internal/stats")
 
-    assert [classify(request), classify(request, ["/internal"])] == [STRONG, NONE]
+    assert classify(request) is STRONG
+    assert classify(request, skip_paths=("/internal",)) is NONE
+
+
+def test_site_names_extensions_of_its_own_files():
+    request = a_request(NAVIGATION, path="/export/Orders.CSV")
+
+    assert classify(request) is STRONG
+    assert classify(request, skip_extensions=(".csv",)) is NONE
+
+
+IFRAME = {**NAVIGATION, "Sec-Fetch-Dest": "iframe"}
+PREFETCH = {**NAVIGATION, "Sec-Purpose": "prefetch;prerender"}
+CRAWLER = {**NAVIGATION, "User-Agent": f"{AGENT} (compatible; Googlebot/2.1)"}
+PJAX = {**FETCH, "X-PJAX": "true"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "option", "usual", "otherwise"),
+    [
+        (IFRAME, {"track_iframes": True}, NONE, STRONG),
+        (PREFETCH, {"track_prefetches": True}, NONE, STRONG),
+        (CRAWLER, {"track_bots": True}, NONE, STRONG),
+        (PJAX, {"track_boosted": False}, BOOSTED, NONE),
+        (OLD_BROWSER, {"require_sec_fetch": True}, WEAK, NONE),
+    ],
+    ids=["iframe", "prefetch", "bot", "boosted", "old browser"],
+)
+def test_option_decides_otherwise(headers, option, usual, otherwise):
+    request = a_request(headers)
+
+    assert [classify(request), classify(request, **option)] == [usual, otherwise]
+
+
+def test_what_an_option_lets_in_is_marked():
+    rules = Rules(WebOptions(track_bots=True, track_prefetches=True))
+
+    assert rules.marks(a_request(CRAWLER)) == {"bot": True}
+    assert rules.marks(a_request(PREFETCH)) == {"prefetch": True}
+    assert USUAL.marks(a_request(CRAWLER)) == {}
+
+
+def test_site_has_the_last_word():
+    asked = []
+
+    def unless_preview(request):
+        asked.append(request.path)
+        return "preview=1" not in request.query
+
+    pages = [
+        a_request(NAVIGATION, path="/a"),
+        a_request(NAVIGATION, path="/b", query="preview=1"),
+        a_request(NAVIGATION, path="/static/c"),  # not asked: it is no page anyway
+    ]
+
+    kinds = [classify(page, should_track=unless_preview) for page in pages]
+
+    assert (kinds, asked) == ([STRONG, NONE, NONE], ["/a", "/b"])
 
 
 @pytest.mark.parametrize(
@@ -273,8 +347,11 @@ RESPONSES = [
     *((STRONG, status, [], True, True) for status in (301, 302, 303, 307, 308)),
     *((STRONG, status, [], False, False) for status in (301, 302, 303, 307, 308)),
     (STRONG, 300, HTML, True, False),
-    (STRONG, 404, HTML, True, False),
-    (STRONG, 500, HTML, True, False),
+    (STRONG, 404, HTML, True, True),  # an advertisement for a page that is gone
+    (STRONG, 500, HTML, True, True),
+    (STRONG, 404, JSON, True, False),
+    (WEAK, 404, HTML, True, False),
+    (STRONG, 404, HTML, False, False),
     (STRONG, 100, HTML, True, False),
     (STRONG, 0, HTML, True, False),
 ]
@@ -282,7 +359,26 @@ RESPONSES = [
 
 @pytest.mark.parametrize(("kind", "status", "headers", "landing", "page"), RESPONSES)
 def test_response_shows_a_page(kind, status, headers, landing, page):
-    assert is_page(kind, status, headers, landing=landing) is page
+    head = read_head(status, headers)
+
+    assert USUAL.is_page(kind, a_request(), head, landing=landing) is page
+
+
+@pytest.mark.parametrize(
+    ("options", "query", "status", "page"),
+    [
+        ({}, "", 302, False),
+        ({}, "gclid=1", 302, True),  # or the campaign would be lost
+        ({"track_redirects": True}, "", 302, True),
+        ({"track_redirects": False}, "gclid=1", 302, False),
+        ({"track_errors": True}, "", 404, True),
+        ({}, "gclid=1", 404, False),
+    ],
+)
+def test_redirects_and_errors_are_an_option(options, query, status, page):
+    rules, head = Rules(WebOptions(**options)), read_head(status, HTML)
+
+    assert rules.is_page(STRONG, a_request(query=query), head, landing=False) is page
 
 
 @pytest.mark.parametrize(
@@ -294,7 +390,9 @@ def test_response_shows_a_page(kind, status, headers, landing, page):
         ("HEAD", 200, HTML, False),
         ("GET", 0, HTML, False),
         ("GET", 103, HTML, False),
-        ("GET", 204, HTML, False),
+        ("GET", 204, HTML, True),
+        ("POST", 204, [], True),
+        ("POST", 200, [("Cache-Control", "public")], True),
         ("GET", 206, HTML, False),
         ("GET", 304, HTML, False),
         ("GET", 200, [("Cache-Control", "public, max-age=60")], False),
@@ -305,8 +403,40 @@ def test_response_shows_a_page(kind, status, headers, landing, page):
         ("GET", 200, [("CDN-Cache-Control", "max-age=60")], False),
         ("GET", 200, [("Surrogate-Control", "max-age=60")], False),
         ("GET", 200, [("Surrogate-Control", "no-store")], True),
+        ("GET", 200, [("CDN-Cache-Control", "max-age=0")], True),
+        ("GET", 200, [("Cache-Control", 'private="x-id", public')], False),
         ("GET", 200, [("X-Public", "public")], True),
+        ("GET", 200, [("Cache-Control", "private"), ("CDN-Cache-Control", "x")], False),
     ],
 )
 def test_cookie_reaches_one_browser_only(method, status, headers, may):
-    assert may_carry_cookies(method, status, headers) is may
+    assert read_head(status, headers).may_carry_cookies(method) is may
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [("200 OK", 200), ("404", 404), ("", 0), ("OK", 0), ("²00 x", 0), (None, 0)],
+)
+def test_status_line_has_a_number_or_0(line, code):
+    assert status_code(line) == code
+
+
+def test_headers_of_asgi_say_the_same():
+    said = [(b"Content-Type", b"Text/HTML; \xff"), (bytearray(b"X-INERTIA"), b"1")]
+
+    head = read_raw_head(200, [*said, (memoryview(b"cache-control"), b"Public")])
+
+    assert head == (200, "text/html", "", True, True)
+
+
+def test_last_word_that_fails_is_none(events, caplog):
+    def broken(request):
+        raise ZeroDivisionError
+
+    api.configure(api_key="sk_test_" + "0" * 32, should_track=broken)
+    exchange = begin(Site(), cookie=RETURNING)
+
+    exchange.respond(200, HTML)
+
+    assert events.assert_tracked("page_view", visitor_id=VISITOR)
+    assert [record.levelname for record in caplog.records] == ["ERROR"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mbuzz.web.request import from_environ
+from mbuzz.web.request import EnvironRequest
 from tests.web.visits import a_request, environ
 
 
@@ -40,19 +40,19 @@ def test_url_is_what_the_browser_shows(parts, url):
 def test_url_has_the_mount_point():
     mounted = {**environ(path="/page"), "SCRIPT_NAME": "/shop"}
 
-    assert from_environ(mounted).url == "https://shop.example/shop/page"
+    assert EnvironRequest(mounted).url == "https://shop.example/shop/page"
 
 
 def test_url_of_bytes_that_are_no_text_is_text():
     mangled = {**environ(), "PATH_INFO": "/\xff", "QUERY_STRING": "q=\xff"}
 
-    request = from_environ(mangled)
+    request = EnvironRequest(mangled)
 
     assert request.url == "https://shop.example/%EF%BF%BD?q=\N{REPLACEMENT CHARACTER}"
 
 
 def test_lone_surrogate_in_the_path_does_no_harm():
-    request = from_environ({**environ(), "PATH_INFO": "/\ud800"})
+    request = EnvironRequest({**environ(), "PATH_INFO": "/\ud800"})
 
     assert request.url == "https://shop.example/%3F"
 
@@ -109,20 +109,20 @@ def test_port_of_https_is_left_out_behind_a_proxy_too():
 
 
 def test_environ_with_nothing_in_it_is_a_request_without_url():
-    request = from_environ({})
+    request = EnvironRequest({})
 
     assert (request.method, request.path, request.url) == ("GET", "/", None)
     assert (request.referrer, request.user_agent, request.cookie) == (None, None, "")
 
 
 def test_host_comes_from_the_server_where_the_browser_names_none():
-    request = from_environ({"SERVER_NAME": "shop.example", "HTTP_HOST": ""})
+    request = EnvironRequest({"SERVER_NAME": "shop.example", "HTTP_HOST": ""})
 
     assert request.url == "http://shop.example/"
 
 
 def test_content_type_is_found_and_what_is_no_text_is_not():
-    request = from_environ({"CONTENT_TYPE": "text/plain", "HTTP_ODD": 1})
+    request = EnvironRequest({"CONTENT_TYPE": "text/plain", "HTTP_ODD": 1})
 
     assert (request.header("content-type"), request.header("odd")) == (
         "text/plain",

@@ -1,10 +1,14 @@
 """Requests as browsers send them, for the tests of `mbuzz.web`."""
 
-from mbuzz.web.request import WebRequest, from_environ
+from mbuzz.web.request import EnvironRequest, WebRequest
+from mbuzz.web.site import Site
 
+KEY = "sk_test_" + "0" * 32
 AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 VISITOR = "ab" * 32
 SESSION = "cd" * 16
+BOTH = ["_mbuzz_vid", "_mbuzz_sid"]  # cookies
+VID, SID = BOTH[:1], BOTH[1:]
 RETURNING = f"_mbuzz_vid={VISITOR}; _mbuzz_sid={SESSION}"
 
 OLD_BROWSER = {"User-Agent": AGENT, "Accept": "text/html,*/*;q=0.8"}
@@ -19,6 +23,8 @@ FETCH = {
     "Sec-Fetch-Dest": "empty",
 }
 HTML = [("Content-Type", "text/html; charset=utf-8")]
+PUBLIC = [*HTML, ("Cache-Control", "public, max-age=60")]
+JSON = [("Content-Type", "application/json")]
 
 
 def environ(
@@ -51,4 +57,24 @@ def environ(
 
 def a_request(headers: dict[str, str] | None = None, **parts: str) -> WebRequest:
     """Return a request to https://shop.example/ with *headers*."""
-    return from_environ(environ(headers, **parts))
+    return EnvironRequest(environ(headers, **parts))
+
+
+def welcoming():
+    """Return a site whose front page has given new visitors their cookies before."""
+    site = Site()
+    site.landed("/", got_cookies=True)
+    return site
+
+
+def begin(site, headers=NAVIGATION, **parts):
+    """Let *site* begin a request; return its exchange."""
+    return site.begin(EnvironRequest, environ(headers, **parts), {})
+
+
+def names(cookies):
+    return [cookie.name for cookie in cookies]
+
+
+def values(cookies):
+    return {cookie.name: cookie.value for cookie in cookies}
