@@ -235,7 +235,10 @@ def _track(exchange: Exchange, said: Mapping[str, Any]) -> Answer:
             name: without_click_ids(value) if isinstance(value, str) else value
             for name, value in properties.items()
         }
-    event: Any = said.get("event")  # the client says what is wrong with it
+    event = said.get("event")
+    if not isinstance(event, str) or not event.strip():
+        # Not for the client to find: its health is not for strangers to spoil.
+        raise _RefusedError(400, "missing_event", "'event' must be a text.")
     result = exchange.client.track(event, properties=properties)
     if result.success:
         return _answer(202, {"success": True, "event_id": result.event_id})

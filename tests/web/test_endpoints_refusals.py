@@ -179,3 +179,14 @@ def test_event_that_before_send_drops_is_left_out(ask_one, events):
     assert [answer.status for answer in answers] == [202, 202, 202]
     assert {answer.json["code"] for answer in answers} == {"before_send"}
     assert events == []
+
+
+@pytest.mark.parametrize("event", [None, "", "  ", 7, ["Clicked"]])
+def test_strangers_do_not_spoil_the_health_of_delivery(ask_one, events, event):
+    configure(collect=["track"])
+
+    answer = ask_one("/_mbuzz/track", {"event": event})
+
+    assert (answer.status, json.loads(answer.body)["code"]) == (400, "missing_event")
+    assert api.health().status == "ok"
+    assert api.stats().refused == {}
