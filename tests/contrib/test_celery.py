@@ -20,31 +20,13 @@ from mbuzz.context import current
 from mbuzz.contrib.celery import install
 from mbuzz.contrib.wsgi import MbuzzMiddleware
 from tests.contrib.jobs.celery_app import in_redis, make_app
+from tests.contrib.jobs.people import ME, VISITOR, me, visitor
 from tests.delivery.fault_server import FaultServer
 from tests.processes import PATIENCE, ROOT, unmeasured, wait_for
-
-VISITOR = "ab" * 32
-ME = {
-    "visitor_id": VISITOR,
-    "session_id": "cd" * 16,
-    "user_id": "42",
-    "request_id": "request-1",
-    "flow_id": "flow-1",
-    "parent_id": "parent-1",
-    "traceparent": f"00-{'1' * 32}-{'2' * 16}-01",
-}
-
-
-def visitor(number):
-    return f"{number:064x}"
 
 
 def get(result):
     return result.get(timeout=PATIENCE, interval=0.02)
-
-
-def me():
-    return mbuzz.context_scope(**ME)
 
 
 @pytest.fixture(scope="module")

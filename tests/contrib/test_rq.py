@@ -15,27 +15,9 @@ import mbuzz
 from mbuzz.context import current
 from mbuzz.contrib.rq import MbuzzJob, MbuzzQueue, MbuzzSimpleWorker
 from tests.contrib.jobs import rq_jobs as jobs
+from tests.contrib.jobs.people import ME, VISITOR, me, visitor
 from tests.delivery.fault_server import FaultServer
 from tests.processes import ROOT, unmeasured
-
-VISITOR = "ab" * 32
-ME = {
-    "visitor_id": VISITOR,
-    "session_id": "cd" * 16,
-    "user_id": "42",
-    "request_id": "request-1",
-    "flow_id": "flow-1",
-    "parent_id": "parent-1",
-    "traceparent": f"00-{'1' * 32}-{'2' * 16}-01",
-}
-
-
-def visitor(number):
-    return f"{number:064x}"
-
-
-def me():
-    return mbuzz.context_scope(**ME)
 
 
 @pytest.fixture
