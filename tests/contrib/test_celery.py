@@ -332,6 +332,12 @@ def server():
     served.close()
 
 
+# A process of a pool that ends waits up to 30 s until the main process has taken its
+# results (billiard's `_ensure_messages_consumed`), which a process lost just before
+# keeps it from doing, mbuzz or not.
+_END = 30 + PATIENCE
+
+
 @contextmanager
 def serving(folder, socket, server, *options):
     """Run ``celery worker`` until it is told to go, and went well."""
@@ -354,7 +360,7 @@ def serving(folder, socket, server, *options):
     try:
         yield running
         running.send_signal(signal.SIGTERM)  # Celery's warm shutdown
-        running.wait(PATIENCE)
+        running.wait(_END)
     except BaseException as error:
         error.add_note(log.read_text("utf-8", "replace"))
         raise
