@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 import requests
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 20.0  # seconds until a test gives up waiting
@@ -44,20 +48,36 @@ def unmeasured(**more: str) -> dict[str, str]:
 
 @contextmanager
 def process(
-    command: tuple[str, ...], folder: Path, env: dict[str, str], log: Path
-) -> Iterator[None]:
-    """Run Python for a while; what it printed is told when the test fails."""
+    command: tuple[str, ...],
+    folder: Path,
+    env: dict[str, str],
+    log: Path,
+    *,
+    group: bool = False,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run Python for a while; what it printed is told when the test fails.
+
+    A process that leads a *group* is killed with all that it has started.
+    """
     with log.open("wb") as out:
         running = subprocess.Popen(
-            [sys.executable, *command], cwd=folder, env=env, stdout=out, stderr=out
+            [sys.executable, *command],
+            cwd=folder,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=group,
         )
     try:
-        yield
+        yield running
     except BaseException as error:
         text = log.read_text("utf-8", "replace")
         error.add_note(f"--- {' '.join(command)} ---\n{KEY.sub('sk_test_...', text)}")
         raise
     finally:
+        if group:
+            kill_group(running.pid)
         running.terminate()
         try:
             running.wait(PATIENCE)
@@ -66,12 +86,39 @@ def process(
             running.wait()
 
 
-def wait_for(condition: Callable[[], object], what: str) -> None:
-    """Return as soon as *condition* holds."""
+def kill_group(leader: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
+
+
+def wait_for(condition: Callable[[], T], what: str) -> T:
+    """Return what *condition* says as soon as it holds."""
     deadline = time.monotonic() + PATIENCE
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < deadline, f"{what} did not come in time"
         time.sleep(0.02)
+    return found
+
+
+@contextmanager
+def a_server(
+    command: tuple[str, ...], folder: Path, env: dict[str, str], ready: str
+) -> Iterator[tuple[re.Match[str], subprocess.Popen[bytes], Path]]:
+    """Run a server that finds its application in *folder*.
+
+    Yield what matched *ready* in its log, its process, which the test may end, and
+    that log.
+    """
+    log = folder / "server.log"
+    path = os.pathsep.join((env["PYTHONPATH"], str(folder)))
+    own = {**env, "PYTHONPATH": path, "HOME": str(folder)}
+    with process(command, folder, own, log, group=True) as running:
+
+        def said() -> re.Match[str] | None:
+            assert running.poll() is None, "the server has ended"
+            return re.search(ready, log.read_text("utf-8", "replace"))
+
+        yield wait_for(said, "the server"), running, log
 
 
 class Served:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import statistics
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import mbuzz
-from tests.benchmarks.figures import Figure, middle
+from tests.benchmarks.figures import Figure, middle, together
 from tests.benchmarks.floor import Floor, event, properties
-from tests.benchmarks.raw_sink import KEY, Arrived, Sink, running
+from tests.benchmarks.raw_sink import Arrived, Sink, configure, running
 
 BURST = 100
 PAUSE = 0.005  # seconds between two bursts
@@ -75,7 +74,7 @@ def floor_cost(sink: Sink, calls: int) -> Cost:
 
 def our_cost(sink: Sink, calls: int) -> Cost:
     """Measure the module functions over the default client."""
-    mbuzz.configure(strict=True, api_key=KEY, api_url=sink.url, network=True)
+    configure(sink.url)
     track = mbuzz.track
 
     def call(given: Given) -> None:
@@ -148,24 +147,13 @@ def _rush(
 ) -> float:
     """Return events a second until the last is delivered; callers wait for room."""
     pool = [properties(number) for number in range(2_000)]
-    ready = threading.Barrier(threads + 1)
 
     def work(first: int) -> None:
-        ready.wait()
         for number in range(first, calls, threads):
             while not offer(pool[number % 2_000]):
                 time.sleep(0.001)
 
-    workers = [
-        threading.Thread(target=work, args=(first,), daemon=True)
-        for first in range(threads)
-    ]
-    for worker in workers:
-        worker.start()
-    ready.wait()
-    begin = time.perf_counter()
-    for worker in workers:
-        worker.join()
+    begin = together(work, threads)
     settle()
     return calls / (time.perf_counter() - begin)
 
@@ -187,9 +175,7 @@ def throughput_row(calls: int, rounds: int) -> list[Figure]:
                 floor = Floor(sink.url)
                 least = _rush(floor.offer, floor.close, calls, threads)
                 assert sink.arrived().ids == calls
-                mbuzz.configure(
-                    strict=True, api_key=KEY, api_url=sink.url, network=True
-                )
+                configure(sink.url)
                 ours = _rush(_our_offer, lambda: mbuzz.flush(120), calls, threads)
                 arrived = sink.arrived()
                 lost += calls - arrived.ids + arrived.events - arrived.ids
@@ -251,14 +237,7 @@ def _written_floor(sink: Sink, path: str, calls: int) -> Cost:
 
 
 def _durable(sink: Sink, folder: str, calls: int) -> Cost:
-    mbuzz.configure(
-        strict=True,
-        api_key=KEY,
-        api_url=sink.url,
-        network=True,
-        spool_dir=folder,
-        durable=True,
-    )
+    configure(sink.url, spool_dir=folder, durable=True)
 
     def call(given: Given) -> None:
         mbuzz.track("Product Viewed", user_id="42", properties=given)

@@ -7,14 +7,11 @@ judged by the ratio. The server is another process and only answers.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from tests.benchmarks import calls, cold, memory, outage
-from tests.benchmarks.figures import HEAD, Figure, failed, quiet
+from tests.benchmarks import calls, cold, memory, outage, rows
 
-ROWS: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
+ROWS: rows.Rows = {
     "import": lambda options: cold.import_row(options.starts),
     "track": lambda options: calls.track_row(options.calls, options.rounds),
     "throughput": lambda options: calls.throughput_row(
@@ -36,11 +33,7 @@ Shown by tests, not measured here:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python3 -m tests.benchmarks.delivery", description=__doc__
-    )
-    parser.add_argument("rows", nargs="*", help=f"of {', '.join(ROWS)}; all of them")
-    parser.add_argument("--json", action="store_true", help="one JSON list, no table")
+    parser = rows.parser("delivery", __doc__, ROWS)
     parser.add_argument("--calls", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=5, help="the middle one counts")
     parser.add_argument("--starts", type=int, default=40, help="processes of a kind")
@@ -48,32 +41,18 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--outage-seconds", type=float, default=20.0)
     parser.add_argument("--modes", nargs="*", help="of the fault server; all of them")
     parser.add_argument("--parallel", type=int, default=6, help="outages at a time")
-    options = parser.parse_args(arguments)
-    unknown = [row for row in options.rows if row not in ROWS]
-    if unknown:
-        parser.error(f"no row is called {unknown[0]!r}; there are {', '.join(ROWS)}")
+    options = rows.parsed(parser, ROWS, arguments)
     options.calls -= options.calls % calls.BURST
     return options
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure the rows that were asked for, and print each as soon as it is known."""
-    for name in [name for name in os.environ if name.startswith("MBUZZ_")]:
-        del os.environ[name]
     options = _options(arguments)
-    quiet()
-    records: list[object] = []
+    rows.isolate()
+    rows.measure(ROWS, options)
     if not options.json:
-        print(HEAD)
-    for name in options.rows or ROWS:
-        try:
-            figures = ROWS[name](options)
-        except Exception as error:  # the other rows are still worth having
-            figures = [failed(name, name, f"{type(error).__name__}: {error}")]
-        records += [figure.record() for figure in figures]
-        if not options.json:
-            print("\n".join(figure.line() for figure in figures), flush=True)
-    print(json.dumps(records, indent=1) if options.json else ELSEWHERE)
+        print(ELSEWHERE)
 
 
 if __name__ == "__main__":

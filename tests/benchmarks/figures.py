@@ -1,10 +1,12 @@
-"""A measured figure beside its floor and its goal, and how both are printed."""
+"""A measured figure beside its floor and its goal, its line, and what runs apart."""
 
 from __future__ import annotations
 
 import logging
 import math
 import multiprocessing
+import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -130,6 +132,43 @@ def apart(
         workers, spawn, initializer=quiet, max_tasks_per_child=1
     ) as pool:
         return list(pool.map(_tried, [function] * len(columns[0]), *columns))
+
+
+def of_each(
+    row: str,
+    names: Sequence[str],
+    results: Sequence[T | str],
+    figures: Callable[[str, T], Sequence[Figure]],
+) -> list[Figure]:
+    """Return the figures of what was mapped `apart`, one line for each that failed."""
+    found: list[Figure] = []
+    for name, result in zip(names, results, strict=True):
+        if isinstance(result, str):
+            found.append(failed(row, name, result))
+        else:
+            found.extend(figures(name, result))
+    return found
+
+
+def together(work: Callable[[int], object], threads: int) -> float:
+    """Do *work* in so many threads, each given its number; return when they began."""
+    ready = threading.Barrier(threads + 1)
+
+    def begin_and_work(number: int) -> None:
+        ready.wait()
+        work(number)
+
+    workers = [
+        threading.Thread(target=begin_and_work, args=(number,), daemon=True)
+        for number in range(threads)
+    ]
+    for worker in workers:
+        worker.start()
+    ready.wait()
+    begin = time.perf_counter()
+    for worker in workers:
+        worker.join()
+    return begin
 
 
 def _tried(function: Callable[..., T], *arguments: object) -> T | str:

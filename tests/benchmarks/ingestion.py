@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
 import time
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 from mbuzz import ids
 from mbuzz.clock import SYSTEM_CLOCK, iso
+from tests.benchmarks.figures import together
 from tests.benchmarks.sink import running
 
 AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0 Safari/537.36"
@@ -47,7 +47,7 @@ def load(
     spans: list[float] = []
     end = time.monotonic() + seconds
 
-    def work() -> None:
+    def work(_: int) -> None:
         connection = HTTPConnection(parts.hostname or "", parts.port)
         headers = {
             "Authorization": f"Bearer {key}",
@@ -65,15 +65,10 @@ def load(
             assert answer.status == 202, answer.status
         connection.close()
 
-    threads = [threading.Thread(target=work) for _ in range(connections)]
-    begin = time.monotonic()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    begin = together(work, connections)
     spans.sort()
     p99 = spans[len(spans) * 99 // 100] * 1000
-    return len(spans) * size / (time.monotonic() - begin), p99
+    return len(spans) * size / (time.perf_counter() - begin), p99
 
 
 def main(seconds: float) -> None:

@@ -20,10 +20,6 @@ _QUEUED = 9_000  # of 10 000 that fit
 _MIB = 1_048_576
 
 
-def _configure(url: str) -> None:
-    mbuzz.configure(strict=True, api_key=raw_sink.KEY, api_url=url, network=True)
-
-
 def _track(number: int) -> bool:
     given = properties(number)
     return bool(mbuzz.track("Product Viewed", user_id="42", properties=given))
@@ -40,7 +36,7 @@ def _floor_bytes(_url: str) -> float:
 
 
 def _our_bytes(url: str) -> float:
-    _configure(url)
+    raw_sink.configure(url)
     for number in range(500):
         _track(number)
     until = time.monotonic() + 10
@@ -89,7 +85,7 @@ def _resident() -> float:
 def _offer(mode: str, count: int) -> tuple[float, int, float]:
     """Return the most MiB that were taken, the events refused, and seconds."""
     with faults.running(mode, forgetful=True) as server:
-        _configure(server.url)
+        raw_sink.configure(server.url)
         _track(0)
         start = highest = _resident()
         refused = 0

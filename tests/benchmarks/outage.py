@@ -13,7 +13,7 @@ import mbuzz
 from tests.benchmarks import faults
 from tests.benchmarks.figures import Figure, apart, failed
 from tests.benchmarks.floor import event, properties
-from tests.benchmarks.raw_sink import KEY
+from tests.benchmarks.raw_sink import configure
 
 _EVERY = 0.01  # seconds between two events
 _PATIENCE = 90.0  # seconds for recovery
@@ -77,9 +77,7 @@ def survive(mode: str, seconds: float) -> Survived:
         if mode in faults.FINAL:
             options["spool_dir"] = folder
         server = stack.enter_context(faults.running(well, tls=tls))
-        mbuzz.configure(
-            strict=True, api_key=KEY, api_url=server.url, network=True, **options
-        )
+        configure(server.url, **options)
         caller = _Caller()
         caller.go_on(_EVERY)
         first = caller.longest / 1e6

@@ -18,6 +18,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
+import mbuzz
+
 KEY = "sk_test_" + "0" * 32
 _BODY = b'{"accepted":100,"rejected":[],"events":[]}'
 _ANSWER = (
@@ -25,6 +27,11 @@ _ANSWER = (
     b"Content-Length: %d\r\n\r\n" % len(_BODY)
 ) + _BODY
 _GIVEN = "beefbeef"  # how a session id of the sink's begins; proposals never do
+
+
+def configure(url: str, **options: object) -> None:
+    """Let the default client send to a server of the benchmarks."""
+    mbuzz.configure(strict=True, api_key=KEY, api_url=url, network=True, **options)
 
 
 def given_session(visitor_id: str) -> str:

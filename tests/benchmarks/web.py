@@ -8,14 +8,11 @@ page view and with joining its answer for 50 ms, too.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from tests.benchmarks import web_cpu, web_waits
-from tests.benchmarks.figures import HEAD, Figure, failed, quiet
+from tests.benchmarks import rows, web_cpu, web_waits
 
-ROWS: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
+ROWS: rows.Rows = {
     "cpu": lambda options: web_cpu.cpu_row(options.calls, options.rounds),
     "waits": lambda options: web_waits.waits_row(options.seconds, options.turns),
     "asgi": lambda options: web_waits.asgi_row(options.seconds * 2, options.turns),
@@ -26,11 +23,7 @@ _QUICK = {"calls": 300, "rounds": 5, "seconds": 0.3, "turns": 2, "visitors": 30}
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python3 -m tests.benchmarks.web", description=__doc__
-    )
-    parser.add_argument("rows", nargs="*", help=f"of {', '.join(ROWS)}; all of them")
-    parser.add_argument("--json", action="store_true", help="one JSON list, no table")
+    parser = rows.parser("web", __doc__, ROWS)
     parser.add_argument("--quick", action="store_true", help="a minute, rougher")
     parser.add_argument(
         "--profile", action="store_true", help="where a request's time goes; no table"
@@ -40,10 +33,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="of load in a turn")
     parser.add_argument("--turns", type=int, help="with and without, each")
     parser.add_argument("--visitors", type=int, help="of `sids`")
-    options = parser.parse_args(arguments)
-    unknown = [row for row in options.rows if row not in ROWS]
-    if unknown:
-        parser.error(f"no row is called {unknown[0]!r}; there are {', '.join(ROWS)}")
+    options = rows.parsed(parser, ROWS, arguments)
     for name, value in (_QUICK if options.quick else _USUAL).items():
         if getattr(options, name) is None:
             setattr(options, name, value)
@@ -52,26 +42,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure the rows that were asked for, and print each as soon as it is known."""
-    for name in [name for name in os.environ if name.startswith("MBUZZ_")]:
-        del os.environ[name]
     options = _options(arguments)
-    quiet()
+    rows.isolate()
     if options.profile:
         print(web_cpu.profile(options.calls))
-        return
-    records: list[object] = []
-    if not options.json:
-        print(HEAD)
-    for name in options.rows or ROWS:
-        try:
-            figures = ROWS[name](options)
-        except Exception as error:  # the other rows are still worth having
-            figures = [failed(name, name, f"{type(error).__name__}: {error}")]
-        records += [figure.record() for figure in figures]
-        if not options.json:
-            print("\n".join(figure.line() for figure in figures), flush=True)
-    if options.json:
-        print(json.dumps(records, indent=1))
+    else:
+        rows.measure(ROWS, options)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ from functools import partial
 import mbuzz
 from tests.benchmarks import web_apps, web_requests
 from tests.benchmarks.calls import BURST, PAUSE
-from tests.benchmarks.figures import Figure, apart, failed
-from tests.benchmarks.raw_sink import KEY, Sink, running
+from tests.benchmarks.figures import Figure, apart, of_each
+from tests.benchmarks.raw_sink import configure, running
 from tests.benchmarks.web_apps import ASYNC, BARE, EMPTY, LAYERS, OURS, SYNC
 
 _GOALS = {"asset": 5.0, "fetch": 5.0, "page": 60.0, "first": math.inf}
@@ -77,14 +77,10 @@ def _runner(name: str) -> Run:
     return lambda *what: loop.run_until_complete(arun(*what))
 
 
-def _configure(sink: Sink) -> None:
-    mbuzz.configure(strict=True, api_key=KEY, api_url=sink.url, network=True)
-
-
 def spend(name: str, count: int, rounds: int) -> dict[str, Spent]:
     """Return the CPU of each kind of request; the layers take turns."""
     with running(cookies=True) as sink:
-        _configure(sink)  # before the middleware is made, which may ask for it
+        configure(sink.url)  # before the middleware is made, which may ask for it
         run = _runner(name)
         for layer in LAYERS:
             run(layer, "first", len(web_requests.PATHS))  # paths are learned
@@ -114,7 +110,7 @@ def spend(name: str, count: int, rounds: int) -> dict[str, Spent]:
 def track_alone(count: int, rounds: int) -> float:
     """Return the CPU of `mbuzz.page` and its delivery, without any web about it."""
     with running(cookies=True) as sink:
-        _configure(sink)
+        configure(sink.url)
         least = math.inf
         for _ in range(rounds + 1):
             begin = time.process_time_ns()
@@ -135,27 +131,30 @@ def track_alone(count: int, rounds: int) -> float:
 
 def cpu_row(count: int, rounds: int) -> list[Figure]:
     """Return what each adapter adds, beside what an empty layer adds."""
-    (alone,) = apart(track_alone, [count], [rounds])
-    figures = [
-        failed("cpu", "mbuzz.page() alone", alone)
-        if isinstance(alone, str)
-        else Figure(
+    alone = apart(track_alone, [count], [rounds])
+    names = [*SYNC, *ASYNC]
+    spent = apart(spend, names, [count] * len(names), [rounds] * len(names))
+    return [
+        *of_each("cpu", ["mbuzz.page() alone"], alone, _alone),
+        *of_each("cpu", names, spent, _figures),
+    ]
+
+
+def _alone(what: str, spent: float) -> list[Figure]:
+    return [
+        Figure(
             row="cpu",
-            what="mbuzz.page() alone, delivery included",
+            what=f"{what}, delivery included",
             unit="us",
             floor=None,
-            ours=alone,
+            ours=spent,
             goal=math.inf,
         )
     ]
-    names = [*SYNC, *ASYNC]
-    spent = apart(spend, names, [count] * len(names), [rounds] * len(names))
-    for name, found in zip(names, spent, strict=True):
-        if isinstance(found, str):
-            figures.append(failed("cpu", name, found))
-            continue
-        figures += [_figure(name, kind, one) for kind, one in found.items()]
-    return figures
+
+
+def _figures(name: str, spent: dict[str, Spent]) -> list[Figure]:
+    return [_figure(name, kind, one) for kind, one in spent.items()]
 
 
 def _figure(name: str, kind: str, spent: Spent) -> Figure:
@@ -179,7 +178,7 @@ def profile(count: int) -> str:
     """Return the functions that take most time in the caller, WSGI."""
     texts = []
     with running(cookies=True) as sink:
-        _configure(sink)
+        configure(sink.url)
         run = _runner("wsgi")
         run(OURS, "first", len(web_requests.PATHS))
         for kind in ("page", "asset"):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
+from tests.benchmarks.figures import together
 from tests.benchmarks.raw_sink import Sink
 
 # What the backend does: seconds until it answers, or how it does not.
@@ -87,12 +87,10 @@ def threads(
     then the time counts from there, so that a late request's wait is seen.
     """
     found = [Spans() for _ in range(count)]
-    ready = threading.Barrier(count + 1)
     pause = 0.0 if rate is None else count / rate
 
     def work(place: int) -> None:
         chance = random.Random(place)
-        ready.wait()
         due = begin = time.perf_counter()
         due += pause * place / count
         number = place
@@ -106,13 +104,7 @@ def threads(
             due = due + pause if pause else now
             number += count
 
-    workers = [threading.Thread(target=work, args=(place,)) for place in range(count)]
-    for worker in workers:
-        worker.start()
-    ready.wait()
-    begin = time.perf_counter()
-    for worker in workers:
-        worker.join()
+    begin = together(work, count)
     whole = Spans()
     for one in found:
         whole.extend(one)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 import mbuzz
 from tests.benchmarks import web_apps, web_load, web_peers, web_requests
-from tests.benchmarks.figures import Figure, apart, failed
-from tests.benchmarks.raw_sink import KEY, Sink, given_session, running
+from tests.benchmarks.figures import Figure, apart, failed, of_each
+from tests.benchmarks.raw_sink import Sink, configure, given_session, running
 from tests.benchmarks.web_apps import BARE, OURS
 from tests.benchmarks.web_load import BACKENDS, VIEW, Spans, longer, share
 
@@ -70,10 +70,6 @@ def _joined(turns: Sequence[tuple[Spans, Spans]]) -> tuple[Spans, Spans]:
     return bare, ours
 
 
-def _configure(sink: Sink) -> None:
-    mbuzz.configure(strict=True, api_key=KEY, api_url=sink.url, network=True)
-
-
 def _server(app: object) -> Callable[[bool, int], web_apps.Headers]:
     known = [one.environ() for one in web_requests.many("page")]
     new = [one.environ() for one in web_requests.many("first")]
@@ -95,7 +91,7 @@ def measure(backend: str, seconds: float, turns: int) -> dict[str, Waited]:
     """Serve with and without mbuzz by turns, in a closed loop and in an open one."""
     found = {}
     with running(cookies=True) as sink:
-        _configure(sink)
+        configure(sink.url)
         bare_app = web_apps.wsgi(BARE, VIEW)
         bare, ours = _server(bare_app), _server(web_apps.wsgi(OURS, VIEW))
         _warm(ours)
@@ -120,15 +116,14 @@ def waits_row(seconds: float, turns: int) -> list[Figure]:
     """Return what is added to requests of 5 ms at 8 threads, backend by backend."""
     count = len(BACKENDS)
     results = apart(measure, list(BACKENDS), [seconds] * count, [turns] * count)
-    figures: list[Figure] = []
-    for backend, found in zip(BACKENDS, results, strict=True):
-        if isinstance(found, str):
-            figures.append(failed("waits", backend, found))
-            continue
-        for load, waited in found.items():
-            figures += _latency(f"{backend}, {load} loop", waited)
-        figures.append(_throughput(backend, found["closed"]))
-    return figures
+    return of_each("waits", list(BACKENDS), results, _of_loads)
+
+
+def _of_loads(backend: str, found: dict[str, Waited]) -> list[Figure]:
+    figures = []
+    for load, waited in found.items():
+        figures += _latency(f"{backend}, {load} loop", waited)
+    return [*figures, _throughput(backend, found["closed"])]
 
 
 def _latency(what: str, waited: Waited) -> list[Figure]:
@@ -222,7 +217,7 @@ def measure_loop(backend: str, seconds: float, turns: int) -> Waited:
             await asyncio.to_thread(mbuzz.flush, _DRAIN)
 
     with running(cookies=True) as sink:
-        _configure(sink)
+        configure(sink.url)
         asyncio.run(run(sink))
         mbuzz.close(0.1)
     return waited
@@ -232,14 +227,15 @@ def asgi_row(seconds: float, turns: int) -> list[Figure]:
     """Return what is added in an event loop, and how late that runs."""
     count = len(BACKENDS)
     results = apart(measure_loop, list(BACKENDS), [seconds] * count, [turns] * count)
-    figures: list[Figure] = []
-    for backend, waited in zip(BACKENDS, results, strict=True):
-        if isinstance(waited, str):
-            figures.append(failed("asgi", backend, waited))
-            continue
-        figures += _latency(f"asgi, {backend}", waited)
-        figures.append(_lag(backend, waited))
-    return figures
+    return of_each(
+        "asgi",
+        list(BACKENDS),
+        results,
+        lambda backend, waited: [
+            *_latency(f"asgi, {backend}", waited),
+            _lag(backend, waited),
+        ],
+    )
 
 
 def _lag(backend: str, waited: Waited) -> Figure:
@@ -264,7 +260,7 @@ def count_given(name: str, delay: float, view: float, visitors: int) -> float:
     """Return the share of new visitors whose first response has the backend's sid."""
     given: list[bool] = []
     with running(cookies=True) as sink:
-        _configure(sink)
+        configure(sink.url)
         is_async = name in web_apps.ASYNC
         app = {**web_apps.SYNC, **web_apps.ASYNC}[name](OURS, view)
         environs = [one.environ() for one in web_requests.many("first")]

@@ -149,8 +149,7 @@ def behind_nginx(site: Site, folder: Path) -> Iterator[Site]:
 
 
 def _address(log: Path) -> str:
-    def found() -> list[str]:
-        return ADDRESS.findall(log.read_text("utf-8", "replace"))
+    def found() -> re.Match[str] | None:
+        return ADDRESS.search(log.read_text("utf-8", "replace"))
 
-    wait_for(found, "the server")
-    return found()[0]
+    return wait_for(found, "the server")[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -44,6 +43,7 @@ class Case:
     marks: dict[str, object] = field(default_factory=dict)  # their `MARKS`
     cookies: tuple[str, ...] = ()
     expired: tuple[str, ...] = ()  # those of `cookies` that the browser must drop
+    twins: tuple[str, ...] = ()  # those that it drops of the host alone, too
     renewed: bool = False  # the visitor and session are others than before
     tracked: bool = False  # "Seen", by the site's code or the page's script
     first: str | None = None  # the name of what is sent first
@@ -74,15 +74,27 @@ class Answer:
 
     @property
     def cookies(self) -> dict[str, Any]:
-        """Return mbuzz's cookies."""
-        found = [
+        """Return mbuzz's cookies, without the `twins` of those with a domain."""
+        return {morsel.key: morsel for morsel in self._ours()}
+
+    @property
+    def twins(self) -> tuple[str, ...]:
+        """Return the names of those that are taken from the host alone, too."""
+        found = self._ours()
+        last = self.cookies.values()
+        twins = [one for one in found if one not in last]
+        assert len(found) == len(last) + len(twins), "a cookie twice"
+        for morsel in twins:
+            assert (morsel.value, morsel["max-age"], morsel["domain"]) == ("", "0", "")
+        return tuple(morsel.key for morsel in twins)
+
+    def _ours(self) -> list[Any]:
+        return [
             morsel
             for line in self.values("set-cookie")
             for morsel in SimpleCookie(line).values()
             if morsel.key.startswith("_mbuzz")
         ]
-        assert len(found) == len({morsel.key for morsel in found}), "a cookie twice"
-        return {morsel.key: morsel for morsel in found}
 
 
 def check(case: Case, answer: Answer, events: Any) -> None:
@@ -104,6 +116,7 @@ def check(case: Case, answer: Answer, events: Any) -> None:
         assert tracked[0]["event_type"] == case.first
     assert {event.get("user_id") for event in ours} <= {case.user}
     assert tuple(cookies) == case.cookies
+    assert answer.twins == case.twins
     for name, morsel in cookies.items():
         gone = name in case.expired
         age = "0" if gone else AGES[name]
@@ -170,23 +183,14 @@ def wsgi_environ(case: Case) -> dict[str, Any]:
         cookie=case.cookie,
         host=case.host,
         scheme=case.scheme,
+        body=case.body,
     )
     if case.body:
         found |= {
             "CONTENT_TYPE": "application/json",
             "CONTENT_LENGTH": str(len(case.body)),
         }
-    return {
-        **found,
-        "REMOTE_ADDR": PEER,
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "wsgi.version": (1, 0),
-        "wsgi.input": io.BytesIO(case.body),
-        "wsgi.errors": io.StringIO(),
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": False,
-        "wsgi.run_once": False,
-    }
+    return {**found, "REMOTE_ADDR": PEER}
 
 
 def call_wsgi(app: Callable[..., Any], case: Case) -> Answer:

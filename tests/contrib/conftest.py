@@ -9,9 +9,10 @@ from redis.exceptions import RedisError
 
 import mbuzz
 from mbuzz.testing import capture
+from tests.delivery.fault_server import FaultServer
 from tests.processes import PATIENCE, wait_for
 
-pytest.register_assert_rewrite("tests.contrib.calls")
+pytest.register_assert_rewrite("tests.contrib.calls", "tests.contrib.jobs.people")
 
 KEY = "sk_test_" + "0" * 32
 
@@ -26,6 +27,14 @@ def events(request):
         mbuzz.configure(strict=True, api_key=KEY, **options)
     with capture() as captured:
         yield captured
+
+
+@pytest.fixture
+def sink():
+    """Serve as the backend that real servers and workers send to."""
+    served = FaultServer()
+    yield served
+    served.close()
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import logging
-import os
 import signal
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,10 +16,11 @@ import mbuzz
 from mbuzz.context import current
 from mbuzz.contrib.celery import install
 from mbuzz.contrib.wsgi import MbuzzMiddleware
+from tests.contrib.calls import Case, call_wsgi
 from tests.contrib.jobs.celery_app import in_redis, make_app
-from tests.contrib.jobs.people import ME, VISITOR, me, visitor
-from tests.delivery.fault_server import FaultServer
-from tests.processes import PATIENCE, ROOT, unmeasured, wait_for
+from tests.contrib.jobs.people import ME, VISITOR, check_work_of, me, somebody, visitor
+from tests.processes import PATIENCE, ROOT, process, unmeasured, wait_for
+from tests.web.visits import RETURNING, SESSION
 
 
 def get(result):
@@ -77,25 +75,11 @@ def test_task_of_a_web_request_is_its_visitors(app, worker, events):
         start_response("200 OK", [("Content-Type", "text/html")])
         return [b"hello"]
 
-    environ = {
-        "REQUEST_METHOD": "POST",
-        "SCRIPT_NAME": "",
-        "PATH_INFO": "/buy",
-        "QUERY_STRING": "",
-        "SERVER_NAME": "shop.example",
-        "SERVER_PORT": "443",
-        "HTTP_HOST": "shop.example",
-        "HTTP_COOKIE": f"_mbuzz_vid={VISITOR}; _mbuzz_sid={'cd' * 16}; secret=1",
-        "HTTP_USER_AGENT": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0",
-        "HTTP_SEC_FETCH_MODE": "navigate",
-        "HTTP_SEC_FETCH_DEST": "document",
-        "wsgi.url_scheme": "https",
-        "wsgi.input": io.BytesIO(),
-    }
-    list(MbuzzMiddleware(view)(environ, lambda *_: None))
+    case = Case(method="POST", path="/buy", cookie=f"{RETURNING}; secret=1")
+    call_wsgi(MbuzzMiddleware(view), case)
 
     found = get(sent[0])
-    assert (found["visitor_id"], found["session_id"]) == (VISITOR, "cd" * 16)
+    assert (found["visitor_id"], found["session_id"]) == (VISITOR, SESSION)
 
 
 def test_message_carries_the_context_and_nothing_else(app):
@@ -325,13 +309,6 @@ OF_POOL = {
 }
 
 
-@pytest.fixture
-def server():
-    served = FaultServer()
-    yield served
-    served.close()
-
-
 # A process of a pool that ends waits up to 30 s until the main process has taken its
 # results (billiard's `_ensure_messages_consumed`), which a process lost just before
 # keeps it from doing, mbuzz or not.
@@ -339,46 +316,36 @@ _END = 30 + PATIENCE
 
 
 @contextmanager
-def serving(folder, socket, server, *options):
+def serving(folder, socket, sink, *options):
     """Run ``celery worker`` until it is told to go, and went well."""
     env = unmeasured(
         JOBS_REDIS=str(socket),
         MBUZZ_API_KEY="sk_test_" + "k" * 32,
-        MBUZZ_API_URL=server.url,
+        MBUZZ_API_URL=sink.url,
         MBUZZ_NETWORK="on",
         MBUZZ_BATCH_INTERVAL="60",  # so that only the end delivers
     )
     del env["DJANGO_SETTINGS_MODULE"]  # Celery would serve that site
-    command = [sys.executable, "-m", "celery", "-A", "tests.contrib.jobs.celery_app"]
-    command += ["worker", "--loglevel", "WARNING", "--without-gossip"]
-    command += ["--without-mingle", "--without-heartbeat", *options]
-    log = folder / "worker.log"
-    with log.open("wb") as out:
-        running = subprocess.Popen(
-            command, cwd=ROOT, env=env, stdout=out, stderr=out, start_new_session=True
-        )
-    try:
-        yield running
+    command = (
+        *("-m", "celery", "-A", "tests.contrib.jobs.celery_app"),
+        *("worker", "--loglevel", "WARNING", "--without-gossip"),
+        *("--without-mingle", "--without-heartbeat", *options),
+    )
+    with process(command, ROOT, env, folder / "worker.log", group=True) as running:
+        yield
         running.send_signal(signal.SIGTERM)  # Celery's warm shutdown
         running.wait(_END)
-    except BaseException as error:
-        error.add_note(log.read_text("utf-8", "replace"))
-        raise
-    finally:
-        if running.poll() is None:
-            os.killpg(running.pid, signal.SIGKILL)
-            running.wait()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pools of POSIX")
 @pytest.mark.parametrize("options", OF_POOL.values(), ids=OF_POOL)
 def test_events_of_a_real_worker_arrive_each_with_its_visitor(
-    tmp_path, redis, redis_socket, server, options
+    tmp_path, redis, redis_socket, sink, options
 ):
     app = in_redis(redis_socket)
     has_processes = "threads" not in options
 
-    with serving(tmp_path, redis_socket, server, *options):
+    with serving(tmp_path, redis_socket, sink, *options):
         results = []
         if has_processes:
             # Into its time limit, and first: no signal wakes those processes of a pool
@@ -387,9 +354,7 @@ def test_events_of_a_real_worker_arrive_each_with_its_visitor(
                 spun = app.tasks["spin"].delay()
             spun.get(timeout=PATIENCE, interval=0.02, propagate=False)
         for number in range(50):
-            with mbuzz.context_scope(
-                visitor_id=visitor(number), user_id=number, flow_id=f"flow-{number}"
-            ):
+            with somebody(number):
                 results.append(app.tasks["work"].delay(n=number))
         with me():
             results += [app.tasks[name].delay() for name in ("fail", "retry")]
@@ -398,17 +363,11 @@ def test_events_of_a_real_worker_arrive_each_with_its_visitor(
         if has_processes:
             with me():  # alone: its process goes, and takes along what waits there
                 app.tasks["leave"].delay()
-        assert not has_processes or server.wait_for(lambda: "Left" in server.names)
+        assert not has_processes or sink.wait_for(lambda: "Left" in sink.names)
         assert [get(app.tasks["who"].delay()) for _ in range(4)] == [{}] * 4
 
-    assert {
-        e["properties"]["n"]: (
-            *(e["visitor_id"], e["user_id"], e["correlation"]["flow_id"]),
-        )
-        for e in server.events
-        if e["event_type"] == "Worked"
-    } == {n: (visitor(n), str(n), f"flow-{n}") for n in range(50)}
-    rest = [e for e in server.events if e["event_type"] != "Worked"]
+    check_work_of(50, sink.events)
+    rest = [e for e in sink.events if e["event_type"] != "Worked"]
     names = ["Failed", "Tried", "Tried", "Tried"]
     names += ["Left", "Spun", "Woken"] if has_processes else []
     assert sorted(e["event_type"] for e in rest) == sorted(names)

@@ -11,27 +11,20 @@ import mbuzz
 from mbuzz.context import RequestContext, current
 from mbuzz.contrib.asgi import MbuzzMiddleware
 from tests.contrib.cases import CASES, Case, acall_asgi, call_asgi, check
+from tests.contrib.starlette_site import answer_to
 from tests.web.visits import FETCH, RETURNING, SESSION, VISITOR
 
 Who = Annotated[RequestContext | None, Depends(mbuzz.current)]
 
 
-def create_app(case=None):
+def create_app(case):
     """Return an application that answers as *case* says."""
-    case = case or Case()
     app = FastAPI(openapi_url=None)
     app.add_middleware(MbuzzMiddleware)
 
     @app.api_route("/{path:path}", methods=["GET", "POST", "HEAD"])
     def everything(path: str) -> Response:
-        case.does()
-        if case.streamed:
-            response = StreamingResponse(iter(case.chunks), case.status)
-        else:
-            response = Response(b"".join(case.chunks), case.status)
-        for name, value in case.answer:
-            response.headers[name] = value
-        return response
+        return answer_to(case)
 
     return app
 

@@ -15,8 +15,7 @@ import mbuzz
 from mbuzz.context import current
 from mbuzz.contrib.rq import MbuzzJob, MbuzzQueue, MbuzzSimpleWorker
 from tests.contrib.jobs import rq_jobs as jobs
-from tests.contrib.jobs.people import ME, VISITOR, me, visitor
-from tests.delivery.fault_server import FaultServer
+from tests.contrib.jobs.people import ME, VISITOR, check_work_of, me, somebody, visitor
 from tests.processes import ROOT, unmeasured
 
 
@@ -212,20 +211,13 @@ def test_queue_that_does_its_jobs_at_once_leaves_the_request_as_it_was(redis, ev
 
 
 @pytest.fixture
-def server():
-    served = FaultServer()
-    yield served
-    served.close()
-
-
-@pytest.fixture
-def rq_worker(redis_socket, server, tmp_path):
+def rq_worker(redis_socket, sink, tmp_path):
     """Return a function that runs ``rq worker`` until the queue is empty."""
 
     def run(worker_class):
         env = unmeasured(
             MBUZZ_API_KEY="sk_test_" + "k" * 32,
-            MBUZZ_API_URL=server.url,
+            MBUZZ_API_URL=sink.url,
             MBUZZ_NETWORK="on",
             MBUZZ_BATCH_INTERVAL="60",  # so that only the end delivers
         )
@@ -242,12 +234,10 @@ def rq_worker(redis_socket, server, tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="RQ forks")
 @pytest.mark.parametrize("kind", ["MbuzzWorker", "MbuzzSimpleWorker"])
 def test_events_of_a_real_worker_arrive_each_with_its_visitor(
-    queue, rq_worker, server, kind
+    queue, rq_worker, sink, kind
 ):
     for number in range(10):
-        with mbuzz.context_scope(
-            visitor_id=visitor(number), user_id=number, flow_id=f"flow-{number}"
-        ):
+        with somebody(number):
             queue.enqueue(jobs.work, number)
     with me():
         queue.enqueue(jobs.fail, on_failure=Callback(jobs.failed))
@@ -256,14 +246,8 @@ def test_events_of_a_real_worker_arrive_each_with_its_visitor(
 
     rq_worker(f"mbuzz.contrib.rq.{kind}")
 
-    assert {
-        e["properties"]["n"]: (
-            *(e["visitor_id"], e["user_id"], e["correlation"]["flow_id"]),
-        )
-        for e in server.events
-        if e["event_type"] == "Worked"
-    } == {n: (visitor(n), str(n), f"flow-{n}") for n in range(10)}
-    rest = [e for e in server.events if e["event_type"] != "Worked"]
+    check_work_of(10, sink.events)
+    rest = [e for e in sink.events if e["event_type"] != "Worked"]
     assert sorted(e["event_type"] for e in rest) == ["Failed", "Gave Up", "Spun"]
     assert {e["visitor_id"] for e in rest} == {VISITOR}
     assert after.return_value() == {}
@@ -271,9 +255,9 @@ def test_events_of_a_real_worker_arrive_each_with_its_visitor(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="RQ forks")
 def test_backend_that_is_down_delays_a_job_no_longer_than_the_timeout(
-    queue, rq_worker, server
+    queue, rq_worker, sink
 ):
-    server.mode = "hang"
+    sink.mode = "hang"
     with me():
         job = queue.enqueue(jobs.work)
 

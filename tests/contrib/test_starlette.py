@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient
 
@@ -17,6 +17,7 @@ import mbuzz
 from mbuzz.context import current
 from mbuzz.contrib.asgi import MbuzzMiddleware
 from tests.contrib.cases import CASES, HTML, Case, acall_asgi, call_asgi, check
+from tests.contrib.starlette_site import answer_to
 from tests.web.visits import FETCH, NAVIGATION, RETURNING, VISITOR
 
 US = Middleware(MbuzzMiddleware)
@@ -26,14 +27,7 @@ def starlette_of(case):
     """Return a Starlette application that answers as *case* says."""
 
     async def endpoint(request):
-        case.does()
-        if case.streamed:
-            response = StreamingResponse(iter(case.chunks), case.status)
-        else:
-            response = Response(b"".join(case.chunks), case.status)
-        for name, value in case.answer:
-            response.headers[name] = value
-        return response
+        return answer_to(case)
 
     route = Route("/{path:path}", endpoint, methods=["GET", "POST"])
     return Starlette(routes=[route], middleware=[US])

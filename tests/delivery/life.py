@@ -7,8 +7,6 @@ found (and killed) like the script itself.
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -21,7 +19,7 @@ from mbuzz.clock import SYSTEM_CLOCK
 from mbuzz.config import Config
 from mbuzz.errors import ConfigurationError
 from tests.delivery.fault_server import FaultServer
-from tests.processes import unmeasured
+from tests.processes import kill_group, unmeasured
 
 PATIENCE = 30.0  # seconds until a process counts as hanging
 KEY = "sk_test_" + "k" * 32
@@ -105,11 +103,6 @@ class Running:
             out, err = self.process.communicate()
             raise AssertionError(f"it hangs; so far:\n{out}\n{err}") from None
         return Ended(self.process.returncode, out, err, SYSTEM_CLOCK.monotonic())
-
-
-def kill_group(leader: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(leader, signal.SIGKILL)
 
 
 @contextmanager

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import re
 import signal
 import subprocess
 import sys
@@ -17,7 +15,7 @@ import pytest
 import requests
 
 from tests.delivery import life
-from tests.processes import environment, wait_for
+from tests.processes import a_server, environment, wait_for
 
 pytest.importorskip("fcntl", reason="hosts of POSIX")
 
@@ -63,30 +61,9 @@ def serving(
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Serve the shop; yield its address and process, which the test ends itself."""
     (folder / "shop.py").write_text(SHOP, "utf-8")
-    log = folder / "server.log"
-    env = environment(SINK=sink, HOME=str(folder), **more)
-    env["PYTHONPATH"] += os.pathsep + str(folder)
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, *command],
-            cwd=folder,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-        )
-    try:
-        wait_for(lambda: re.search(ready, log.read_text("utf-8", "replace")), "server")
-        found = re.search(ready, log.read_text("utf-8", "replace"))
-        assert found is not None
+    env = environment(SINK=sink, **more)
+    with a_server(command, folder, env, ready) as (found, process, _):
         yield found[1], process
-    except BaseException as error:
-        error.add_note(log.read_text("utf-8", "replace")[-8_000:])
-        raise
-    finally:
-        life.kill_group(process.pid)
-        process.wait()
 
 
 def visit(url: str, workers: int) -> set[str]:
@@ -205,6 +182,10 @@ def test_uwsgi(tmp_path, server, lazy, threads):
 
     with serving(tmp_path, server.url, command, BOUND) as (address, process):
         names = visit(f"http://{address}", workers=2)
+        # A worker that is still closing a request, up to the line in its log, would
+        # end without Python's `atexit`.
+        log = tmp_path / "server.log"
+        wait_for(lambda: log.read_text("utf-8").count("GET /") == len(names), "the log")
         process.send_signal(signal.SIGTERM)
         process.wait(life.PATIENCE)
 

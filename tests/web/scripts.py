@@ -1,14 +1,14 @@
 """Scripts of a page that ask the endpoints, over WSGI and over ASGI."""
 
 import asyncio
-import io
 import json
 import wsgiref.validate
+from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
 
 from mbuzz import api
 from mbuzz.contrib import asgi, wsgi
-from tests.web.visits import AGENT, KEY, RETURNING
+from tests.web.visits import AGENT, KEY, RETURNING, environ
 
 ORIGIN = "https://shop.example"
 PAGE = f"{ORIGIN}/pricing?utm_source=news"
@@ -39,18 +39,19 @@ class Answer:
         self.body = body
 
     @property
-    def cookies(self):
+    def jar(self):
         jar = SimpleCookie()
         for said in self.said:
             jar.load(said)
-        return {name: morsel.value for name, morsel in jar.items()}
+        return jar
+
+    @property
+    def cookies(self):
+        return {name: morsel.value for name, morsel in self.jar.items()}
 
     @property
     def ages(self):
-        jar = SimpleCookie()
-        for said in self.said:
-            jar.load(said)
-        return {name: int(morsel["max-age"]) for name, morsel in jar.items()}
+        return {name: int(morsel["max-age"]) for name, morsel in self.jar.items()}
 
     @property
     def json(self):
@@ -68,54 +69,52 @@ async def asgi_site(scope, receive, send):
     await send({"type": "http.response.body", "body": b"the site's own"})
 
 
-class OverWSGI:
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One request of a script."""
+
+    path: str  # below the mount
+    body: bytes
+    length: object  # as the header says; without one: None
+    method: str = "POST"
+    headers: dict[str, str] = field(default_factory=lambda: SCRIPT)
+    mount: str = ""
+    host: str = "shop.example"
+    scheme: str = "https"
+    peer: str = "203.0.113.7"
+    validated: bool = True  # by wsgiref
+
+
+class Script:
+    """A script that asks over one of the interfaces."""
+
+    def __call__(self, path, body=b"", **how):
+        body = body if isinstance(body, bytes) else json.dumps(body).encode()
+        how = {"length": str(len(body)), **how}
+        return self.answer(Asked(path=path, body=body, **how))
+
+
+class OverWSGI(Script):
     def __init__(self):
         self.app = wsgi.MbuzzMiddleware(wsgi_site)
 
-    def __call__(
-        self,
-        path,
-        body=b"",
-        *,
-        method="POST",
-        headers=SCRIPT,
-        mount="",
-        host="shop.example",
-        scheme="https",
-        length="",
-        peer="203.0.113.7",
-        validated=True,
-    ):
-        body = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.input = io.BytesIO(body)
-        environ = {
-            "REQUEST_METHOD": method,
-            "SCRIPT_NAME": mount,
-            "PATH_INFO": path,
-            "QUERY_STRING": "",
-            "SERVER_NAME": "10.0.0.1",
-            "SERVER_PORT": "80",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "REMOTE_ADDR": peer,
-            "HTTP_HOST": host,
-            "CONTENT_LENGTH": str(len(body)) if length == "" else length,
-            "wsgi.version": (1, 0),
-            "wsgi.url_scheme": scheme,
-            "wsgi.input": self.input,
-            "wsgi.errors": io.StringIO(),
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": False,
-            "wsgi.run_once": False,
-        }
-        if environ["CONTENT_LENGTH"] is None:
-            del environ["CONTENT_LENGTH"]
-        for name, value in headers.items():
-            key = name.upper().replace("-", "_")
-            environ[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = value
+    def answer(self, asked):
+        request = environ(
+            asked.headers,
+            method=asked.method,
+            path=asked.path,
+            host=asked.host,
+            scheme=asked.scheme,
+            body=asked.body,
+        )
+        request |= {"SCRIPT_NAME": asked.mount, "REMOTE_ADDR": asked.peer}
+        if asked.length is not None:
+            request["CONTENT_LENGTH"] = asked.length
+        self.input = request["wsgi.input"]
         started = []
-        app = wsgiref.validate.validator(self.app) if validated else self.app
+        app = wsgiref.validate.validator(self.app) if asked.validated else self.app
         result = app(
-            environ, lambda status, fields, exc=None: started.append((status, fields))
+            request, lambda status, fields, exc=None: started.append((status, fields))
         )
         try:
             out = b"".join(result)
@@ -126,41 +125,27 @@ class OverWSGI:
         return Answer(int(status[:3]), fields, out)
 
 
-class OverASGI:
+class OverASGI(Script):
     def __init__(self):
         self.app = asgi.MbuzzMiddleware(asgi_site)
 
-    def __call__(
-        self,
-        path,
-        body=b"",
-        *,
-        method="POST",
-        headers=SCRIPT,
-        mount="",
-        host="shop.example",
-        scheme="https",
-        length="",
-        peer="203.0.113.7",
-        validated=True,
-    ):
-        body = body if isinstance(body, bytes) else json.dumps(body).encode()
-        length = str(len(body)) if length == "" else length
-        raw = [(b"host", host.encode())]
-        raw += [(k.lower().encode(), v.encode()) for k, v in headers.items()]
-        if length is not None:
-            raw.append((b"content-length", length.encode()))
+    def answer(self, asked):
+        body = asked.body
+        raw = [(b"host", asked.host.encode())]
+        raw += [(k.lower().encode(), v.encode()) for k, v in asked.headers.items()]
+        if asked.length is not None:
+            raw.append((b"content-length", asked.length.encode()))
         scope = {
             "type": "http",
             "asgi": {"version": "3.0"},
             "http_version": "1.1",
-            "method": method,
-            "scheme": scheme,
-            "path": f"{mount}{path}",
-            "root_path": mount,
+            "method": asked.method,
+            "scheme": asked.scheme,
+            "path": f"{asked.mount}{asked.path}",
+            "root_path": asked.mount,
             "query_string": b"",
             "headers": raw,
-            "client": (peer, 50_000),
+            "client": (asked.peer, 50_000),
             "server": ("10.0.0.1", 80),
         }
         pieces = [body[at : at + 5_000] for at in range(0, len(body), 5_000)] or [b""]

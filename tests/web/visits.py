@@ -1,5 +1,7 @@
 """Requests as browsers send them, for the tests of `mbuzz.web`."""
 
+import io
+
 from mbuzz.web.request import EnvironRequest, WebRequest
 from mbuzz.web.site import Site
 
@@ -36,6 +38,7 @@ def environ(
     cookie: str = "",
     scheme: str = "https",
     host: str = "shop.example",
+    body: bytes = b"",
 ) -> dict:
     """Return a WSGI environ; *path* is decoded."""
     found = {
@@ -45,13 +48,21 @@ def environ(
         "QUERY_STRING": query,
         "SERVER_NAME": "10.0.0.1",
         "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
         "HTTP_HOST": host,
+        "wsgi.version": (1, 0),
         "wsgi.url_scheme": scheme,
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.errors": io.StringIO(),
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
     }
     if cookie:
         found["HTTP_COOKIE"] = cookie
     for name, value in (headers or {}).items():
-        found[f"HTTP_{name.upper().replace('-', '_')}"] = value
+        key = name.upper().replace("-", "_")
+        found[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = value
     return found
 
 

@@ -10,8 +10,8 @@ from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
 
 import mbuzz
-from mbuzz.context import current
 from mbuzz.contrib.celery import install
+from tests.contrib.jobs.people import known
 
 install()
 
@@ -35,13 +35,7 @@ def make_app(broker="memory://", backend="cache+memory://", **config):
 
     @task(name="who")
     def who(*_results):
-        found = current()
-        names = "visitor_id session_id user_id request_id flow_id parent_id traceparent"
-        return {
-            name: getattr(found, name)
-            for name in names.split()
-            if getattr(found, name, None) is not None
-        }
+        return known()
 
     @task(name="log_in")
     def log_in(*_results, user_id):

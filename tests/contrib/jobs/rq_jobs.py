@@ -4,8 +4,8 @@ from redis import Redis
 from rq import Retry, get_current_job
 
 import mbuzz
-from mbuzz.context import current
 from mbuzz.contrib.rq import MbuzzQueue
+from tests.contrib.jobs.people import known
 
 
 def work(n=0):
@@ -14,13 +14,7 @@ def work(n=0):
 
 
 def who():
-    found = current()
-    names = "visitor_id session_id user_id request_id flow_id parent_id traceparent"
-    return {
-        name: getattr(found, name)
-        for name in names.split()
-        if getattr(found, name, None) is not None
-    }
+    return known()
 
 
 async def work_async(n):
