@@ -385,8 +385,7 @@ class Client:
                 body,
                 important=important,
                 wait=wait,
-                reply=express,
-                express=express is not None,
+                express=express,
             )
             if answer is not worker.CLOSED:
                 break  # or another thread has closed it at this very moment

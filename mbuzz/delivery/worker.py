@@ -143,19 +143,17 @@ class Delivery:
         *,
         important: bool = False,
         wait: float = 0.0,
-        reply: Future[Answer] | None = None,
-        express: bool = False,
+        express: Future[Answer] | None = None,
     ) -> Answer | None:
         """Take an encoded item; return its answer if it is known within *wait* seconds.
 
         None means that it is accepted and on its way. An answer that is not delivered
         says why the item is lost; after `CLOSED` it may be submitted anew. An
-        *important* item outlives plain ones where room is short. With *express* the
-        item is sent alone, by threads of its own, and whoever is interested watches
-        *reply*.
+        *important* item outlives plain ones where room is short. With *express*, which
+        gets the answer, the item is sent alone, by threads of its own.
         """
-        item = Item(body, self._monotonic(), important, reply)
-        if self._plain and not wait and reply is None and intercept is None:
+        item = Item(body, self._monotonic(), important, express)
+        if self._plain and not wait and express is None and intercept is None:
             return self._enqueue(item)
         if intercept is not None:
             answer = intercept(item)
@@ -163,17 +161,19 @@ class Delivery:
             return answer
         if not self._config.network:
             return self._refused(item, "network_off")
-        if (wait or express or not self._background) and reply is None:
+        if (wait or not self._background) and express is None:
             item.reply = Future()
         self._notices.passed("queued", [item])
         if self._config.durable:
             self._books.record(item)
-        if express and self._offer_express(item):
+        if express is not None and self._offer_express(item):
             return None
         refused = self._enqueue(item)
         if refused is not None:
             return refused
-        if express:  # in no hurry any more, as whoever watches for the answer must know
+        if (
+            express is not None
+        ):  # in no hurry any more, as whoever watches for the answer must know
             item.settle(Answer(delivered=False, error="retrying"))
             return None
         return self._answer(item, wait)

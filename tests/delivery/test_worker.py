@@ -169,7 +169,7 @@ def test_nothing_is_accepted_by_a_delivery_that_was_closed(make_client):
     client.close()
 
     answer = old.submit(b"{}", wait=1.0)
-    express = old.submit(b"{}", express=True)
+    express = old.submit(b"{}", express=Future())
 
     assert (answer.delivered, answer.error) == (False, "closed")
     assert express.error == "closed"
