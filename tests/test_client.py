@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mbuzz import api
 from mbuzz.client import Client
 from mbuzz.config import Config
 from mbuzz.context import RequestContext, context_scope, serving
@@ -546,6 +547,26 @@ def test_the_trace_of_a_request_ties_its_events_together(client, recorder):
 
     tied = {"trace_id": TRACE, "request_id": "r", "flow_id": "f"}
     assert [item["correlation"] for item in recorder.sent] == [tied] * 3
+
+
+@pytest.mark.parametrize(
+    ("options", "given", "sent"),
+    [
+        ({}, "req_" + "0123456789abcdef" * 2, "req_" + "0123456789abcdef" * 2),
+        ({}, "7f9c-41", "7f9c-41"),
+        ({}, "sk_live_" + "a1" * 20, "[redacted]"),
+        ({}, "AKIAIOSFODNN7EXAMPLE", "[redacted]"),
+        ({"redact_patterns": [r"CASE-\d+"]}, "CASE-12", "[redacted]"),
+        ({"pii": "strict"}, "DE89370400440532013000", "[iban]"),
+    ],
+)
+def test_what_a_proxy_calls_a_request_is_redacted(options, given, sent):
+    api.configure(api_key=KEY, **options)
+
+    with capture() as events, context_scope(user_id="1", request_id=given):
+        api.track("Seen")
+
+    assert events.assert_tracked("Seen")["correlation"] == {"request_id": sent}
 
 
 def test_what_a_call_says_beats_the_request_id_by_id(client, recorder):
