@@ -12,14 +12,17 @@ from collections.abc import (
 )
 from typing import Any
 
-from mbuzz import guard
+from mbuzz import api, guard
 from mbuzz.context import serving
+from mbuzz.web.cookies import set_cookies
 from mbuzz.web.endpoints import MAX_BODY
-from mbuzz.web.exchange import Exchange
+from mbuzz.web.exchange import Exchange, in_asyncio
 from mbuzz.web.forwarded import Trust
-from mbuzz.web.request import NOBODY, Names, WebRequest
+from mbuzz.web.request import MOST_NAMES, NOBODY, Names, WebRequest
 from mbuzz.web.response import read_raw_head
 from mbuzz.web.site import Site, is_served
+
+_FLUSH_TIMEOUT = 2.0  # seconds that the end of a server may wait
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -32,16 +35,22 @@ class MbuzzMiddleware:
     """Tracks page views and gives the code under it the request's context.
 
     Scope and receive are the application's own; of what it sends, only the start of
-    the response is replaced, by a copy with the cookies.
+    the response is replaced, by a copy with the cookies. Options are those of
+    `mbuzz.configure`; what that was given stays where they say nothing else.
     """
 
-    def __init__(self, app: Application) -> None:
+    def __init__(self, app: Application, **options: object) -> None:
+        if options:
+            api.configure_also(options)
         self.app = app
         self._site = Site()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; what is neither HTTP nor a websocket passes through."""
         kind = scope["type"]
+        if kind == "lifespan":
+            await self.app(scope, receive, _delivering(send))
+            return
         if kind not in ("http", "websocket") or is_served(scope):
             await self.app(scope, receive, send)
             return
@@ -67,14 +76,38 @@ class MbuzzMiddleware:
             await self.app(scope, receive, send_with_cookies)
 
 
+def _delivering(send: Send) -> Send:
+    """Deliver what is queued before the server is told that the site has shut down.
+
+    Not all of them let the process come to its end: uvicorn has itself killed.
+    """
+
+    async def send_on(message: Message) -> None:
+        if message["type"] == "lifespan.shutdown.complete":
+            await _flushed()
+        await send(message)
+
+    return send_on
+
+
+async def _flushed() -> None:
+    client = api.current_client()
+    with guard.swallowing("asgi shutdown"):
+        if client is None:
+            return
+        if in_asyncio():
+            await client.aflush(_FLUSH_TIMEOUT)
+        else:  # trio's; nobody else is served any more
+            client.flush(_FLUSH_TIMEOUT)
+
+
 async def _with_cookies(exchange: Exchange, message: Message) -> Message:
     if exchange.passes():
         return message
     headers = list(message.get("headers") or ())
     cookies = await exchange.arespond(message["status"], headers, read=read_raw_head)
-    added = [("set-cookie", cookie.header()) for cookie in cookies]
-    added.extend(exchange.marks)
-    return {**message, "headers": [*headers, *_encoded(added)]}
+    added = _encoded([*set_cookies(cookies), *exchange.marks])
+    return {**message, "headers": [*headers, *added]}
 
 
 def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
@@ -102,7 +135,7 @@ async def _answer(exchange: Exchange, call: str, receive: Receive, send: Send) -
         {
             "type": "http.response.start",
             "status": answer.status,
-            "headers": _encoded(answer.headers),
+            "headers": _encoded([*answer.headers, *set_cookies(answer.cookies)]),
         }
     )
     await send({"type": "http.response.body", "body": answer.body})
@@ -112,18 +145,14 @@ class _RawNames(dict[str, bytes]):
     """The names of headers as a scope has them."""
 
     def __missing__(self, name: str) -> bytes:
-        return name.encode("latin-1", "replace")
+        key = name.encode("latin-1", "replace")
+        if len(self) < MOST_NAMES:
+            self[name] = key
+        return key
 
 
-_LISTS = (b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto")
-_RAW = _RawNames(
-    (name, name.encode())
-    for name in (
-        "accept content-length dnt host origin referer sec-fetch-dest sec-fetch-mode "
-        "sec-fetch-site sec-gpc traceparent user-agent x-forwarded-for "
-        "x-forwarded-host x-forwarded-proto x-request-id"
-    ).split()
-)
+_RAW = _RawNames()
+_LISTS = frozenset((b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"))
 
 
 class ScopeRequest(WebRequest):
@@ -148,10 +177,8 @@ class ScopeRequest(WebRequest):
 
     def _read(self) -> dict[bytes, bytes]:
         """Return the headers by name; of doubles the first."""
-        found = self._headers
-        if found is None:
-            found = guard.attempt(lambda: dict(reversed(self._raw)), self._copied)
-            self._headers = found
+        found = guard.attempt(lambda: dict(reversed(self._raw)), self._copied)
+        self._headers = found
         return found
 
     def _copied(self, _: Exception) -> dict[bytes, bytes]:
@@ -159,11 +186,11 @@ class ScopeRequest(WebRequest):
         return dict(reversed(raw))
 
     def has_any(self, names: Names) -> bool:  # noqa: D102 - the base says it
-        return not self._read().keys().isdisjoint(names.raw)
+        return not (self._headers or self._read()).keys().isdisjoint(names.raw)
 
     def header(self, name: str) -> str | None:  # noqa: D102
         key = _RAW[name]
-        value = self._read().get(key)
+        value = (self._headers or self._read()).get(key)
         if value is None:
             return None
         if key in _LISTS:  # each proxy may add a line of its own
@@ -175,7 +202,7 @@ class ScopeRequest(WebRequest):
 
     @property
     def cookie(self) -> str:  # noqa: D102
-        if b"cookie" not in self._read():
+        if b"cookie" not in (self._headers or self._read()):
             return ""
         return "; ".join(self._all(b"cookie"))  # HTTP/2 clients split them
 

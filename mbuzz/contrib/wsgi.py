@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import Any
 
-from mbuzz import guard
+from mbuzz import api, guard
 from mbuzz.context import enter, leave, serving
+from mbuzz.web.cookies import set_cookies
 from mbuzz.web.endpoints import MAX_BODY
 from mbuzz.web.exchange import Exchange
 from mbuzz.web.request import EnvironRequest
@@ -22,12 +23,19 @@ class MbuzzMiddleware:
     """Tracks page views and gives the code under it the request's context.
 
     The application's own exceptions, headers, body and `write()` pass untouched. *user*
-    is asked, when a page is counted, who is logged in.
+    is asked, when a page is counted, who is logged in. Options are those of
+    `mbuzz.configure`; what that was given stays where they say nothing else.
     """
 
     def __init__(
-        self, app: Application, *, user: Callable[[], object] | None = None
+        self,
+        app: Application,
+        *,
+        user: Callable[[], object] | None = None,
+        **options: object,
     ) -> None:
+        if options:
+            api.configure_also(options)
         self.app = app
         self._user = user
         self._site = Site()
@@ -50,10 +58,9 @@ class MbuzzMiddleware:
         ) -> Any:
             if not isinstance(headers, list):
                 headers = list(headers)  # not as PEP 3333 says, but servers bear it
-            cookies = exchange.respond(status, headers, user=user)
-            if cookies or exchange.marks:
-                added = [("Set-Cookie", cookie.header()) for cookie in cookies]
-                headers = [*headers, *added, *exchange.marks]
+            if not exchange.passes():
+                cookies = exchange.respond(status, headers, user=user)
+                headers = [*headers, *set_cookies(cookies), *exchange.marks]
             if exc_info is None:
                 return start_response(status, headers)
             return start_response(status, headers, exc_info)
@@ -85,7 +92,8 @@ def _answer(
         body = guard.attempt(lambda: environ["wsgi.input"].read(size), lambda _: b"")
         answer = endpoints.answer(exchange, call, body)
     status = HTTPStatus(answer.status)
-    start_response(f"{status.value} {status.phrase}", answer.headers)
+    headers = [*answer.headers, *set_cookies(answer.cookies)]
+    start_response(f"{status.value} {status.phrase}", headers)
     exchange.end()
     return [answer.body] if answer.body else []
 

@@ -8,13 +8,17 @@ from typing import NamedTuple
 
 from mbuzz import protocol
 
-_MOST_CANDIDATES = 8
 _LONGEST_HEADER = 65_536
 _MOST_COOKIES = 500
 _LONGEST_AGE = 400 * 86_400  # seconds; browsers cut there (RFC 6265bis)
 _PATTERNS = {
     protocol.VISITOR_COOKIE: protocol.COOKIE_VISITOR_ID,
     protocol.SESSION_COOKIE: protocol.COOKIE_SESSION_ID,
+}
+# Possessive: what is no id is looked at once, however long the header is.
+_FINDERS = {
+    name: re.compile(rf'{name}="?+((?>{one.pattern}))"?+[ \t]*+(?=[;,]|\Z)').finditer
+    for name, one in _PATTERNS.items()
 }
 _MAX_AGE = re.compile(
     r";\s*max-age\s*=\s*(\d{1,10})\s*(?:;|$)", re.IGNORECASE | re.ASCII
@@ -27,24 +31,10 @@ def read_cookie(header: str, name: str) -> str | None:
     Other cookies are not parsed: one odd cookie makes the standard parser drop all.
     Commas separate too, since some servers join split cookie headers with them.
     """
-    pattern = _PATTERNS[name]
-    mark = f"{name}="
-    at = -1
-    for _ in range(_MOST_CANDIDATES):
-        at = header.find(mark, at + 1)
-        if at < 0:
-            return None
-        if at > 0 and header[at - 1] not in "; \t,":
-            continue
-        start = at + len(mark)
-        if header[start : start + 1] == '"':
-            start += 1
-        match = pattern.match(header, start)
-        if match is None:
-            continue
-        rest = header[match.end() :].removeprefix('"').lstrip(" \t")
-        if not rest or rest[0] in ";,":
-            return match[0]
+    for match in _FINDERS[name](header):
+        at = match.start()
+        if at == 0 or header[at - 1] in "; \t,":
+            return match[1]
     return None
 
 
@@ -74,6 +64,11 @@ class Cookie(NamedTuple):
             f" SameSite=Lax{'; Secure' if self.secure else ''}"
             f"{f'; Domain={self.domain}' if self.domain else ''}"
         )
+
+
+def set_cookies(cookies: Iterable[Cookie]) -> list[tuple[str, str]]:
+    """Return the headers that carry *cookies*."""
+    return [("Set-Cookie", cookie.header()) for cookie in cookies]
 
 
 def read_set_cookies(headers: Iterable[str]) -> dict[str, tuple[str, int | None]]:

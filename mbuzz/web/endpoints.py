@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mbuzz import guard, protocol
@@ -13,6 +13,7 @@ from mbuzz.clock import SYSTEM_CLOCK
 from mbuzz.context import GRANTED, serving
 from mbuzz.explanations import explain
 from mbuzz.web.consent import has_gpc, without_click_ids
+from mbuzz.web.cookies import Cookie
 from mbuzz.web.forwarded import truncate
 from mbuzz.web.origin import is_same_origin
 from mbuzz.web.pageview import is_bot, is_prefetch
@@ -44,6 +45,7 @@ class Answer(NamedTuple):
     status: int
     headers: list[tuple[str, str]]
     body: bytes = b""
+    cookies: Sequence[Cookie] = ()  # which go out as headers, too
 
 
 class _RefusedError(ValueError):
@@ -78,7 +80,7 @@ class Endpoints:
         *length* is its Content-Length, where the server needs one.
         """
 
-        def check() -> None:
+        def check() -> Answer | None:
             request = exchange.request
             if request.method != "POST":
                 raise _RefusedError(
@@ -91,8 +93,9 @@ class Endpoints:
             self._check_rate(request)
             if length is not None:
                 _check_length(length)
+            return None
 
-        answer = guard.attempt(lambda: _answered(check), _failed)
+        answer = guard.attempt(check, _failed)
         if answer is not None and exchange.request.method == "HEAD":
             return answer._replace(body=b"")
         return answer
@@ -122,20 +125,14 @@ class Endpoints:
         served = guard.attempt(lambda: self._serve(exchange, call, body), _failed)
         with guard.swallowing("web endpoint"):
             cookies = exchange.cookies(page=exchange.context.is_page)
-            served.headers.extend(("Set-Cookie", cookie.header()) for cookie in cookies)
+            return served._replace(cookies=cookies)
         return served
 
     def _serve(self, exchange: Exchange, call: str, body: bytes) -> Answer:
-        answers: list[Answer] = []
-
-        def serve() -> None:
-            said = _read(body)
-            if call == _SESSION:
-                answers.append(self._open(exchange, said))
-            else:
-                answers.append(self._collect(exchange, call, said))
-
-        return _answered(serve) or answers[0]
+        said = _read(body)
+        if call == _SESSION:
+            return self._open(exchange, said)
+        return self._collect(exchange, call, said)
 
     def _open(self, exchange: Exchange, said: Mapping[str, Any]) -> Answer:
         """Count a page that came from a cache, and give its visitor the cookies."""
@@ -356,17 +353,10 @@ def _too_large() -> _RefusedError:
 
 
 def _failed(error: Exception) -> Answer:
+    if isinstance(error, _RefusedError):
+        return error.answer
     guard.report("web endpoint", error)
     return _answer(500, {"error": "Something went wrong.", "code": "internal"})
-
-
-def _answered(step: Callable[[], None]) -> Answer | None:
-    """Run *step*; return the answer if it refuses."""
-    try:
-        step()
-    except _RefusedError as refused:
-        return refused.answer
-    return None
 
 
 def _answer(status: int, said: Mapping[str, object], headers: Any = ()) -> Answer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,9 @@ _AGES = {
     _VISITOR: protocol.VISITOR_COOKIE_MAX_AGE,
     _SESSION: protocol.SESSION_COOKIE_MAX_AGE,
 }
-_GONE: dict[str, tuple[str, int | None]] = {_VISITOR: ("", 0), _SESSION: ("", 0)}
+_Values = Mapping[str, tuple[str, int | None]]  # of cookies: value and Max-Age, if said
+_GONE: _Values = {_VISITOR: ("", 0), _SESSION: ("", 0)}
+_UNTOLD: _Values = {}
 _NONE: tuple[Cookie, ...] = ()
 
 
@@ -48,6 +50,7 @@ class Exchange:
         "_responded",
         "client",
         "context",
+        "endpoint",
         "request",
         "site",
     )
@@ -56,6 +59,7 @@ class Exchange:
         self.site = site
         self.client = client
         self.request = request
+        self.endpoint = site.endpoints.find(request)  # of ours; None for the site's own
         self.context = context = Visit(request, site, client.clock.now_ms())
         self._recorded = self._responded = self._dealt_with = False
         self._recorded_for: str | None = None
@@ -63,11 +67,11 @@ class Exchange:
         self._reply: Future[Answer] | None = None
         self._asked_at = 0.0
         self._kind = site.rules.classify(request)
-        if self._kind is not Kind.NONE:
+        if self._kind is not None:
             context.is_page = True
             if context.url is None:  # not for a host of ours
                 context.is_page = False
-                self._kind = Kind.NONE
+                self._kind = None
             elif self._kind is Kind.STRONG and context.new_session:
                 self._announce()
 
@@ -77,14 +81,9 @@ class Exchange:
         return (COUNTED,) if self._dealt_with else ()
 
     @property
-    def endpoint(self) -> str | None:
-        """Return which of our own endpoints is asked for; None if none is."""
-        return self.site.endpoints.find(self.request)
-
-    @property
     def blocks(self) -> bool:
         """Tell whether to record waits for the backend, in a loop that must not."""
-        return self.client.config.delivery == "sync" and _in_asyncio()
+        return self.client.config.delivery == "sync" and in_asyncio()
 
     # -- the request --
 
@@ -143,14 +142,17 @@ class Exchange:
                 self._keep_for_later(reply.result())
 
     def _keep_for_later(self, answer: Answer) -> None:
-        told = read_set_cookies(answer.cookies)
+        said = self._said(read_set_cookies(answer.cookies))
+        if said != self._proposed:
+            self.site.late.keep(*self._proposed, said)
+
+    def _said(self, told: _Values) -> tuple[str, str]:
+        """Return visitor and session: as proposed, where nothing else is told."""
         visitor, session = self._proposed
-        said = (
+        return (
             told.get(_VISITOR, (visitor, None))[0],
             told.get(_SESSION, (session, None))[0],
         )
-        if said != self._proposed:
-            self.site.late.keep(visitor, session, said)
 
     # -- the response --
 
@@ -163,11 +165,10 @@ class Exchange:
     ) -> Sequence[Cookie]:
         """Return the cookies for the response; may wait a few milliseconds for them.
 
+        It is for a response of which `passes` does not say that it goes out as it is.
         *user* finds out who is logged in, without asking the site's database. May be
         called again for a response that replaces the first. Never raises.
         """
-        if self.passes():
-            return _NONE
         return guard.attempt(
             lambda: self._respond(read_head(status, headers), user), _no_cookies
         )
@@ -178,7 +179,7 @@ class Exchange:
         The browser can be told nothing any more then.
         """
         context = self.context
-        if self._kind is not Kind.NONE or context.visitor_used or context.is_reset:
+        if self._kind is not None or context.visitor_used or context.is_reset:
             return False
         if self.site.options.session_endpoint:
             return False  # its script must know
@@ -206,12 +207,12 @@ class Exchange:
         user: Callable[[], object] | None = None,
     ) -> Sequence[Cookie]:
         """Do `respond` without blocking the event loop."""
-        if self.passes():
-            return _NONE
         head = guard.attempt(lambda: read(status, headers), _no_head)
         if head is None:
             return _NONE
-        pause = guard.attempt(lambda: self._pause(head), lambda _: 0.0)
+        pause = 0.0
+        if self._reply is not None:
+            pause = guard.attempt(lambda: self._pause(head), lambda _: 0.0)
         if pause and self._reply is not None:
             answered = False
             try:
@@ -240,7 +241,7 @@ class Exchange:
     def _is_page(self, head: Head) -> bool:
         context = self.context
         lands = context.new_session and not context.is_reset
-        return self._kind is not Kind.NONE and self.site.rules.is_page(
+        return self._kind is not None and self.site.rules.is_page(
             self._kind, self.request, head, landing=lands
         )
 
@@ -251,7 +252,7 @@ class Exchange:
         if site.options.session_endpoint:
             self._note_dealt_with(head)
         unused = not context.visitor_used and not context.is_reset
-        if self._kind is Kind.NONE and unused:
+        if self._kind is None and unused:
             self._close(carries=False)
             return _NONE
         page = self._is_page(head)
@@ -263,10 +264,19 @@ class Exchange:
                 self._note_user(user)
             self._count(head, carries=carries)
         self._responded = True
+        told = self._told() if carries else _UNTOLD
+        self._adopt(told)
         shown = self._recorded and self._recorded_for == context.visitor_id
-        cookies = self.cookies(page=shown) if carries else _NONE
+        cookies = self.cookies(page=shown, told=told) if carries else _NONE
         self._close(carries=carries, shown=shown)
         return cookies
+
+    def _adopt(self, told: _Values) -> None:
+        """Go on as whom the backend told, since the browser gets to know that one."""
+        context = self.context
+        if told and context.visitor_id == self._proposed[0]:
+            context.visitor_id, context.session_id = self._said(told)
+            self._recorded_for = context.visitor_id
 
     def _note_dealt_with(self, head: Head) -> None:
         """Note whether the script of this page is to keep still."""
@@ -274,7 +284,7 @@ class Exchange:
             not head.shared
             and head.content_type in ("", *HTML)
             # or the page would keep still when it is opened at last
-            and (self._kind is not Kind.NONE or not is_prefetch(self.request))
+            and (self._kind is not None or not is_prefetch(self.request))
         )
 
     def _close(self, *, carries: bool, shown: bool = False) -> None:
@@ -312,13 +322,15 @@ class Exchange:
                 context.session_id = None
             self.record(head.status)
 
-    def cookies(self, *, page: bool) -> Sequence[Cookie]:
-        """Return our cookies for a response that may carry them."""
+    def cookies(self, *, page: bool, told: _Values = _UNTOLD) -> Sequence[Cookie]:
+        """Return our cookies for a response that may carry them.
+
+        *told* is what the backend says of them.
+        """
         context = self.context
         if context.consent != GRANTED:
             parts = context.consent == DENIED or context.is_reset
             return self._write(_GONE if parts and context.had_cookies else {})
-        told = self._told()
         values: dict[str, tuple[str, int | None]] = {}
         unknown = context.new_visitor or context.is_corrected  # to the browser
         if (page and (context.new_session or unknown)) or (
@@ -333,7 +345,7 @@ class Exchange:
             values = {**_GONE, **values}
         return self._write(values)
 
-    def _write(self, values: dict[str, tuple[str, int | None]]) -> Sequence[Cookie]:
+    def _write(self, values: _Values) -> Sequence[Cookie]:
         if not values:
             return _NONE
         options, request = self.site.options, self.request
@@ -348,19 +360,22 @@ class Exchange:
             if value or age == 0
         ]
         if domain is not None:  # cookies from before it was set are the host's alone
-            twins = [one._replace(domain=None) for one in cookies if one.max_age == 0]
+            parts = self.context.is_reset  # the old one would be read first
+            twins = [
+                one._replace(value="", max_age=0, domain=None)
+                for one in cookies
+                if parts or one.max_age == 0
+            ]
             return [*twins, *cookies]
         return cookies
 
-    def _told(self) -> dict[str, tuple[str, int | None]]:
+    def _told(self) -> _Values:
         """Return what the backend set, if its answer is here."""
         reply = self._reply
-        if reply is None or not reply.done() or not reply.result().delivered:
-            return {}
-        told = read_set_cookies(reply.result().cookies)
-        if _SESSION in told and not self.context.is_reset:
-            self.context.session_id = told[_SESSION][0]
-        return told if not self.context.is_reset else {}
+        if reply is None or not reply.done() or self.context.is_reset:
+            return _UNTOLD
+        answer = reply.result()
+        return read_set_cookies(answer.cookies) if answer.delivered else _UNTOLD
 
     def end(self) -> None:
         """Let go of the request, once its response is on the way."""
@@ -378,7 +393,8 @@ def _no_head(error: Exception) -> None:
     guard.report("web response", error)
 
 
-def _in_asyncio() -> bool:
+def in_asyncio() -> bool:
+    """Tell whether asyncio runs this code; other loops cannot wait for its futures."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:  # trio's
@@ -388,7 +404,7 @@ def _in_asyncio() -> bool:
 
 async def _settled(reply: Future[Answer], seconds: float) -> bool:
     """Wait for *reply* without blocking the loop; only asyncio's is waited in."""
-    if not _in_asyncio():
+    if not in_asyncio():
         return reply.done()
     done, _ = await asyncio.wait({asyncio.wrap_future(reply)}, timeout=seconds)
     return bool(done)

@@ -97,12 +97,11 @@ class Trust:
         return self._walk(peer, forwarded_for)[0]
 
     def hops(self, peer: str | None, forwarded_for: str) -> int:
-        """Return how many trusted proxies the request came through; see `client`."""
-        return self._walk(peer, forwarded_for)[1]
+        """Return how many trusted proxies the request came through; see `client`.
 
-    def trusts(self, peer: str | None) -> bool:
-        """Tell whether headers that *peer* sends about the request may be believed."""
-        return self._trusts(_parse(peer) if peer else None, is_unix=_is_unix(peer))
+        With 0 not even *peer* is one, and what it says of the request is its own word.
+        """
+        return self._walk(peer, forwarded_for)[1]
 
     def _trusts(self, hop: _Address | None, *, is_unix: bool) -> bool:
         if self._hops:
@@ -139,7 +138,7 @@ class Trust:
 def forwarded_value(header: str, hops: int = 1) -> str | None:
     """Return, in lower case, what a trusted proxy says of itself in a list.
 
-    It is for `X-Forwarded-Proto` and `X-Forwarded-Host` of a peer that `Trust.trusts`;
+    It is for `X-Forwarded-Proto` and `X-Forwarded-Host` of a trusted peer;
     None if there is nothing, or nothing that could be a scheme or a host.
 
     Most proxies replace the header: there is one value, and no choice. Where proxies

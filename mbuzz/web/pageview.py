@@ -63,7 +63,6 @@ HTML = ("text/html", "application/xhtml+xml")
 class Kind(Enum):
     """How sure a request is to be somebody opening a page."""
 
-    NONE = "none"
     STRONG = "strong"  # the browser says so
     WEAK = "weak"  # it looks like it
     BOOSTED = "boosted"  # a script swaps the whole page
@@ -89,37 +88,40 @@ class Rules:
         self._should_track = options.should_track
         self._known: Callable[[str], bool] = lru_cache(maxsize=4_096)(self._skips)
 
-    def classify(self, request: WebRequest) -> Kind:
-        """Return what kind of page view *request* can become; cheapest tests first."""
+    def classify(self, request: WebRequest) -> Kind | None:
+        """Return what kind of page view *request* can become, None if none of them.
+
+        The cheapest tests come first.
+        """
         if request.method != "GET" or self.skipped(request.path):
-            return Kind.NONE
+            return None
         kind = self._kind(request)
-        if kind is Kind.NONE or self.allows(request):
+        if kind is None or self.allows(request):
             return kind
-        return Kind.NONE
+        return None
 
     def allows(self, request: WebRequest) -> bool:
         """Tell whether the site's own `should_track` lets a page count."""
         ask = self._should_track
         return ask is None or bool(guard.attempt(lambda: ask(request), _usual))
 
-    def _kind(self, request: WebRequest) -> Kind:
+    def _kind(self, request: WebRequest) -> Kind | None:
         header, options = request.header, self._options
         mode = header("sec-fetch-mode")
         odd = request.has_any(_UNUSUAL)
         if mode is not None and mode != "navigate" and not odd:
-            return Kind.NONE  # a script's own request, as most are
+            return None  # a script's own request, as most are
         if odd and self._is_odd(request):
-            return Kind.NONE
+            return None
         if not options.track_bots and is_bot(header("user-agent") or ""):
-            return Kind.NONE
+            return None
         if mode == "navigate":
             return self._navigation(header("sec-fetch-dest"))
         if odd and _is_boosted(request):
-            return Kind.BOOSTED if options.track_boosted else Kind.NONE
+            return Kind.BOOSTED if options.track_boosted else None
         if mode is not None or options.require_sec_fetch:
-            return Kind.NONE
-        return Kind.WEAK if _looks_like_navigation(request) else Kind.NONE
+            return None
+        return Kind.WEAK if _looks_like_navigation(request) else None
 
     def _is_odd(self, request: WebRequest) -> bool:
         """Tell whether a request cannot show a page to anybody now."""
@@ -128,12 +130,12 @@ class Rules:
             return True
         return not self._options.track_prefetches and is_prefetch(request)
 
-    def _navigation(self, destination: str | None) -> Kind:
+    def _navigation(self, destination: str | None) -> Kind | None:
         # A service worker's pass-through fetch makes "empty" of "document".
         if destination in (None, "document", "empty"):
             return Kind.STRONG
         inside = self._options.track_iframes and destination in _FRAMES
-        return Kind.STRONG if inside else Kind.NONE
+        return Kind.STRONG if inside else None
 
     def marks(self, request: WebRequest) -> dict[str, object]:
         """Return the properties of a page view that only options let in."""

@@ -20,7 +20,7 @@ _SAFE_IN_PATH = "/:@!$&'()*+,;=~-._"
 
 NOBODY: Final = Trust.of(())
 
-_MOST_NAMES = 200  # of headers that are remembered: they come from code, but whose?
+MOST_NAMES = 200  # of headers that are remembered: they come from code, but whose?
 _LONGEST_URL = 4_096
 _LONGEST_REFERRER = 2_048
 _LONGEST_AGENT = 1_024
@@ -33,7 +33,7 @@ class _Keys(dict[str, str]):
         key = name.upper().replace("-", "_")
         if key != "CONTENT_TYPE":
             key = f"HTTP_{key}"
-        if len(self) < _MOST_NAMES:
+        if len(self) < MOST_NAMES:
             self[name] = key
         return key
 
@@ -58,9 +58,8 @@ class WebRequest:
     headers. This is also what `consent` and `should_track` are given.
     """
 
-    __slots__ = ("_is_secure", "method", "path", "trust")
+    __slots__ = ("method", "path", "trust")
 
-    _is_secure: bool
     method: str
     path: str
     trust: Trust  # in the proxies before us
@@ -121,13 +120,10 @@ class WebRequest:
         Believing any proxy's header is harmless: who forges it only marks the cookies
         of his own answer.
         """
-        try:
-            return self._is_secure
-        except AttributeError:  # it is asked for several times
-            forwarded = self.header("x-forwarded-proto") or ""
-            nearest_browser = forwarded.partition(",")[0].strip().lower()
-            self._is_secure = "https" in (self._scheme, nearest_browser)
-            return self._is_secure
+        if self._scheme == "https":
+            return True
+        forwarded = self.header("x-forwarded-proto") or ""
+        return forwarded.partition(",")[0].strip().lower() == "https"
 
     @property
     def scheme(self) -> str:
@@ -153,11 +149,8 @@ class WebRequest:
         """Return what the trusted proxies say the browser asked the first of them."""
         if self.trust is NOBODY:
             return None
-        peer = self._peer
-        if not self.trust.trusts(peer):
-            return None
-        hops = self.trust.hops(peer, self.header("x-forwarded-for") or "")
-        return forwarded_value(self.header(name) or "", hops=hops)
+        hops = self.trust.hops(self._peer, self.header("x-forwarded-for") or "")
+        return forwarded_value(self.header(name) or "", hops) if hops else None
 
     @property
     def client_ip(self) -> str | None:
@@ -215,6 +208,9 @@ def _bounded(text: str | None, longest: int) -> str | None:
     return text[:longest]
 
 
+_RETURNED: Final[Mapping[str, Any]] = {}  # to the server
+
+
 class EnvironRequest(WebRequest):
     """The request of a WSGI environ, or of Django's ``request.META``.
 
@@ -225,7 +221,7 @@ class EnvironRequest(WebRequest):
     __slots__ = ("_environ",)
 
     def __init__(self, environ: Mapping[str, Any], trust: Trust = NOBODY) -> None:
-        self._environ: Mapping[str, Any] | None = environ
+        self._environ = environ
         self.trust = trust
         self.method = str(environ.get("REQUEST_METHOD", "GET"))
         # now, since applications move parts of it from one to the other
@@ -234,20 +230,18 @@ class EnvironRequest(WebRequest):
         self.path = _unlatin(path) or "/"
 
     def release(self) -> None:  # noqa: D102
-        self._environ = None
+        self._environ = _RETURNED
 
     def _get(self, key: str) -> str:
-        value = (self._environ or {}).get(key)
+        value = self._environ.get(key)
         return value if isinstance(value, str) else ""
 
     def header(self, name: str) -> str | None:  # noqa: D102 - the base says it
-        environ = self._environ
-        value = None if environ is None else environ.get(_KEYS[name])
+        value = self._environ.get(_KEYS[name])
         return value if isinstance(value, str) else None
 
     def has_any(self, names: Names) -> bool:  # noqa: D102
-        environ = self._environ
-        return environ is not None and not environ.keys().isdisjoint(names.in_environ)
+        return not self._environ.keys().isdisjoint(names.in_environ)
 
     @property
     def cookie(self) -> str:  # noqa: D102

@@ -11,8 +11,6 @@ _WANTED = frozenset(
     "edge-control x-accel-expires".split()
 )
 _FOR_CDNS = "-cache-control"
-_WANTED_BYTES = frozenset(name.encode() for name in _WANTED)
-_FOR_CDNS_BYTES = _FOR_CDNS.encode()
 
 
 class Head(NamedTuple):
@@ -66,13 +64,9 @@ def read_raw_head(status: int, headers: Iterable[tuple[Any, Any]]) -> Head:
     return read_head(
         status,
         [
-            (low.decode("latin-1"), bytes(value).decode("latin-1"))
+            (bytes(name).decode("latin-1"), bytes(value).decode("latin-1"))
             for name, value in headers
             if not isinstance(name, str)  # as ASGI forbids: for the server to judge
-            and (
-                (low := bytes(name).lower()) in _WANTED_BYTES
-                or low.endswith(_FOR_CDNS_BYTES)
-            )
         ],
     )
 

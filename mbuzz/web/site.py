@@ -42,15 +42,16 @@ class Site:
         self.pacing = Pacing(SYSTEM_CLOCK)
         # Paths where new visitors have come: whether their browsers got cookies.
         self._landings: dict[str, bool] = {}
-        self.adopt(Config(enabled=False))
+        self._adopted: Config | None = None
 
-    def adopt(self, options: WebOptions) -> None:
+    def _adopt(self, config: Config) -> None:
         """Get ready for what the client in use wants of the web."""
-        proxies = options.trusted_proxies
+        proxies = config.trusted_proxies
         self.trust = Trust.of(proxies) if proxies else NOBODY
-        self.rules = self.make_rules(options)
-        self.endpoints = Endpoints(options)
-        self.options = options  # last: other threads ask by it whether all is ready
+        self.rules = self.make_rules(config)
+        self.endpoints = Endpoints(config)
+        self.options: WebOptions = config
+        self._adopted = config  # last: other threads ask by it whether all is ready
 
     def make_rules(self, options: WebOptions) -> Rules:
         """Return what counts here; frameworks know more of a site than its options."""
@@ -64,7 +65,7 @@ class Site:
         *read* makes a request of what the server has *given*; *around* is marked for
         `is_served`. Never raises.
         """
-        client = api.current_client() or api.default_client()
+        client = api.default_client()
         if client is None or not client.config.enabled:
             return None
         return guard.attempt(
@@ -78,8 +79,8 @@ class Site:
         given: Any,
         around: MutableMapping[str, Any],
     ) -> Exchange:
-        if client.config is not self.options:
-            self.adopt(client.config)
+        if client.config is not self._adopted:
+            self._adopt(client.config)
         exchange = Exchange(self, client, read(given, self.trust))
         around[_MARK] = exchange.context
         return exchange

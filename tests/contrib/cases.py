@@ -205,6 +205,7 @@ ANSWERS = {
     "events": uncounted(answer=[("Content-Type", "text/event-stream")], streamed=True),
     "shared by a cache": page(answer=PUBLIC, cookies=()),
     "shared by a cache, nobody yet": Case(answer=PUBLIC),
+    "shared by a CDN alone": Case(answer=[*HTML, ("CDN-Cache-Control", "max-age=60")]),
     "shared by a cache, tracks": Case(answer=PUBLIC, does=track, tracked=True),
     "kept by the browser's cache": landing(
         answer=[*HTML, ("Cache-Control", "private, max-age=60")]

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import threading
 
 import pytest
 from redis import Redis
@@ -9,6 +10,7 @@ from redis.exceptions import RedisError
 
 import mbuzz
 from mbuzz.testing import capture
+from mbuzz.web.endpoints import Endpoints
 from tests.delivery.fault_server import FaultServer
 from tests.processes import PATIENCE, wait_for
 
@@ -27,6 +29,19 @@ def events(request):
         mbuzz.configure(strict=True, api_key=KEY, **options)
     with capture() as captured:
         yield captured
+
+
+@pytest.fixture
+def answering(monkeypatch):
+    """Return a list of the threads that endpoints have answered in."""
+    threads, answer = [], Endpoints.answer
+
+    def noted(*args):
+        threads.append(threading.current_thread())
+        return answer(*args)
+
+    monkeypatch.setattr(Endpoints, "answer", noted)
+    return threads
 
 
 @pytest.fixture

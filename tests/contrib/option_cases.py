@@ -153,6 +153,27 @@ OPTIONS = {
         options={"require_sec_fetch": True}, headers=OLD_BROWSER
     ),
     "cookies for all hosts": landing(options={"cookie_domain": "shop.example"}),
+    "cookies for all hosts, refused": Case(
+        options={"cookie_domain": "shop.example", "consent": lambda _: False},
+        cookie=RETURNING,
+        **GONE,
+        twins=BOTH,
+    ),
+    "cookies for all hosts, reset on a page": page(
+        options={"cookie_domain": "shop.example"},
+        does=lambda: mbuzz.reset(),
+        cookies=BOTH,
+        renewed=True,
+        twins=BOTH,
+    ),
+    "cookies for all hosts, forget by a script": uncounted(
+        options={"cookie_domain": "shop.example"},
+        headers=FETCH,
+        answer=JSON,
+        does=forget_and_track,
+        **GONE,
+        twins=BOTH,
+    ),
     "cookies secure": landing(
         options={"cookie_secure": True}, scheme="http", views=("http://shop.example/",)
     ),
@@ -226,6 +247,19 @@ ENDPOINTS = {
         cookie=RETURNING,
         status=204,
         **GONE,
+    ),
+    "session without consent, cookies for all hosts": ask(
+        "session",
+        {"url": HOME},
+        options={
+            **CACHED,
+            "cookie_domain": "shop.example",
+            "consent": lambda _: False,
+        },
+        cookie=RETURNING,
+        status=204,
+        **GONE,
+        twins=BOTH,
     ),
     "session of a page elsewhere": ask(
         "session",

@@ -6,8 +6,10 @@ import logging
 import pytest
 
 import mbuzz
+from mbuzz import api
 from mbuzz.context import current
 from mbuzz.contrib.asgi import MbuzzMiddleware, ScopeRequest
+from mbuzz.web.forwarded import Trust
 from mbuzz.web.pageview import Rules
 from mbuzz.web.request import EnvironRequest
 from tests.contrib.cases import (
@@ -74,8 +76,34 @@ def test_what_is_no_http_passes_untouched(events, kind):
     arguments = ({"type": kind}, object(), object())
     asyncio.run(MbuzzMiddleware(app)(*arguments))
 
-    assert all(a is b for a, b in zip(got[0], (*arguments, None), strict=True))
-    assert arguments[0] == {"type": kind}
+    scope, receive, _, served = got[0]
+    assert (scope, receive, served) == (*arguments[:2], None)
+    assert scope == {"type": kind}
+
+
+def test_what_is_queued_is_delivered_before_the_server_ends(sink):
+    sent = []
+
+    async def app(scope, receive, send):
+        mbuzz.track("Closed", user_id="7")  # the site's own last words count, too
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def send(message):
+        sent.append((message["type"], mbuzz.stats().delivered))
+
+    mbuzz.configure(api_key=KEY, api_url=sink.url, network=True, batch_interval=3600)
+    asyncio.run(MbuzzMiddleware(app)({"type": "lifespan"}, None, send))
+
+    assert sent == [("lifespan.shutdown.complete", 1)]
+
+
+def test_options_are_laid_over_those_of_the_program():
+    mbuzz.configure(api_key=KEY, network=False, respect_gpc=True)
+
+    MbuzzMiddleware(page, skip_paths=["/admin"])
+
+    config = api.current_client().config
+    assert (config.skip_paths, config.respect_gpc) == (("/admin",), True)
 
 
 @pytest.mark.parametrize("kind", ["http", "lifespan", "websocket"])
@@ -214,6 +242,39 @@ def test_host_comes_from_the_server_where_the_browser_names_none():
     scope = {"method": "GET", "path": "/", "server": ("shop.example", 80)}
 
     assert ScopeRequest(scope).url == "http://shop.example/"
+
+
+def test_address_is_what_the_proxy_says_and_not_the_client_in_a_line_before():
+    forwarded = [(b"x-forwarded-for", ip) for ip in (b"198.51.100.66", b"203.0.113.9")]
+    scope = {**asgi_scope(Case()), "headers": forwarded}
+
+    assert ScopeRequest(scope, Trust.of(1)).client_ip == "203.0.113.9"
+
+
+def test_url_of_a_websocket_is_that_of_its_page():
+    scope = {**asgi_scope(Case(scheme="wss")), "type": "websocket"}
+
+    assert ScopeRequest(scope).url == "https://shop.example/"
+
+
+def test_browser_that_goes_away_while_its_script_speaks_has_said_nothing(events):
+    case = CASES["script tracks"]
+    mbuzz.configure(strict=True, api_key=KEY, **case.options)
+    received = [
+        {"type": "http.request", "body": case.body, "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    sent = []
+
+    async def receive():
+        return received.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(MbuzzMiddleware(page)(asgi_scope(case), receive, send))
+
+    assert (sent, events) == ([], [])
 
 
 def test_query_that_is_no_text_is_read():

@@ -12,7 +12,7 @@ import trio
 import mbuzz
 from mbuzz.context import current
 from mbuzz.contrib.asgi import MbuzzMiddleware
-from tests.contrib.cases import HTML, Case, acall_asgi, asgi_scope, call_asgi
+from tests.contrib.cases import CASES, HTML, Case, acall_asgi, asgi_scope, call_asgi
 from tests.contrib.test_asgi import site_of
 from tests.web.visits import FETCH, RETURNING
 
@@ -98,6 +98,15 @@ def starts_a_thread(frame):
             return True
         frame = frame.f_back
     return False
+
+
+def test_script_that_sync_delivery_holds_up_holds_up_nobody_else(events, answering):
+    mbuzz.configure(strict=True, api_key=KEY, delivery="sync", collect=["track"])
+
+    answer = call_asgi(MbuzzMiddleware(page), CASES["script tracks"])
+
+    assert (answer.status, len(answering)) == (202, 1)
+    assert threading.main_thread() not in answering
 
 
 # -- trio: no loop of asyncio is there to wait in --

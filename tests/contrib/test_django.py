@@ -17,6 +17,7 @@ from mbuzz.context import current
 from mbuzz.contrib.asgi import MbuzzMiddleware as AsgiMiddleware
 from mbuzz.contrib.wsgi import MbuzzMiddleware as WsgiMiddleware
 from mbuzz.web import visit
+from tests.contrib.building import BOTH
 from tests.contrib.cases import CASES, Case, acall_asgi, call_asgi, call_wsgi, check
 from tests.contrib.django_site import KEY, OURS, STACKS, answering, quiet_django, serve
 from tests.web.visits import FETCH, NAVIGATION, RETURNING, VISITOR
@@ -68,6 +69,19 @@ def test_response_object_that_is_used_again_hands_out_no_ones_cookie(serving, ev
     assert len(visitors) == 3
     assert list(serving(Case(cookie=RETURNING), shared).cookies) == ["_mbuzz_sid"]
     assert serving(Case(headers=FETCH), shared).cookies == {}
+
+
+@STACKS
+def test_response_object_that_is_used_again_parts_with_no_one_else(serving, events):
+    mbuzz.configure(strict=True, api_key=KEY, cookie_domain="shop.example")
+    shared = HttpResponse(b"hello")
+
+    def log_out():
+        mbuzz.reset()
+        return shared
+
+    assert serving(Case(cookie=RETURNING), log_out).twins == BOTH
+    assert serving(Case(cookie=RETURNING, headers=FETCH), shared).cookies == {}
 
 
 CACHED = [
@@ -151,6 +165,31 @@ def test_fifty_tasks_at_once_do_not_mix(events):
 
     assert len(events.identified()) == 50
     assert all(event["user_id"] == event["visitor_id"] for event in events)
+
+
+def test_task_that_outlives_its_response_keeps_its_visitor_and_page(events):
+    later = []
+
+    async def work():
+        await done.wait()
+        mbuzz.track("Later")
+
+    def begin_work():
+        later.append(asyncio.create_task(work()))
+        return HttpResponse(b"hello")
+
+    async def visit():
+        answering["case"] = begin_work
+        form = Case(path="/async", method="POST", cookie=RETURNING, headers=FETCH)
+        await acall_asgi(ASGIHandler(), form)
+        done.set()
+        await later[0]
+
+    done = asyncio.Event()
+    asyncio.run(visit())
+
+    seen = events.assert_tracked("Later", visitor_id=VISITOR)
+    assert seen["properties"]["url"] == "https://shop.example/async"
 
 
 def test_djangos_own_test_clients_are_tracked(events):

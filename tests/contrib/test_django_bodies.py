@@ -121,16 +121,43 @@ def test_body_that_is_closed_early_ends_the_context(events):
 
     response = WSGIHandler()(wsgi_environ(CASE), lambda *_: None)
     assert next(iter(response)) == b"a"
-    assert current() is not None
+    between = current()
     response.close()
 
-    assert current() is None
+    assert (between, current()) == (None, None)
     assert told(events) == ALL[:2]
+
+
+@override_settings(ALLOWED_HOSTS=["testserver"])
+@pytest.mark.parametrize("kind", [StreamingHttpResponse, FileResponse])
+def test_body_that_nobody_reads_leaves_its_visitor_nowhere(kind, events):
+    answering["case"] = lambda: kind(io.BytesIO(b"a"), content_type="text/csv")
+
+    left = Client().get("/", headers={**NAVIGATION, "Cookie": RETURNING})
+
+    assert mbuzz.track("Job").error == "missing_identity"
+    left.close()
+    assert current() is None
+
+
+@override_settings(ALLOWED_HOSTS=["testserver"])
+def test_async_body_that_nobody_reads_leaves_its_visitor_nowhere(events):
+    answering["case"] = lambda: StreamingHttpResponse(achunks())
+
+    async def visit():
+        headers = {**NAVIGATION, "Cookie": RETURNING}
+        left = await AsyncClient().get("/async", headers=headers)
+        seen = current()
+        left.close()
+        return seen, current()
+
+    assert asyncio.run(visit()) == (None, None)
 
 
 def test_body_that_is_never_closed_gives_the_next_request_nothing(events):
     answering["case"] = lambda: StreamingHttpResponse(chunks())
     left = WSGIHandler()(wsgi_environ(CASE), lambda *_: None)
+    assert current() is None
     events.clear()
 
     answer = serve(Case())

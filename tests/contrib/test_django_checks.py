@@ -201,12 +201,24 @@ def test_cookies_without_secure_on_an_https_site_are_a_warning():
     "behind",
     [
         {"MBUZZ": GOOD, "USE_X_FORWARDED_HOST": True},
+        {"MBUZZ": GOOD, "USE_X_FORWARDED_PORT": True},
         {"MBUZZ": {**GOOD, "TRUSTED_PROXIES": 1}},
     ],
-    ids=["host", "trusted"],
+    ids=["host", "port", "trusted"],
 )
-def test_https_at_a_proxy_that_django_does_not_know_is_a_deployment_warning(behind):
-    https = {"SESSION_COOKIE_SECURE": True}
+@pytest.mark.parametrize(
+    "https",
+    [
+        {"SECURE_SSL_REDIRECT": True},
+        {"SECURE_HSTS_SECONDS": 60},
+        {"SESSION_COOKIE_SECURE": True},
+        {"CSRF_COOKIE_SECURE": True},
+    ],
+    ids=["redirect", "HSTS", "session", "CSRF"],
+)
+def test_https_at_a_proxy_that_django_does_not_know_is_a_deployment_warning(
+    behind, https
+):
     named = {"SECURE_PROXY_SSL_HEADER": ("HTTP_X_FORWARDED_PROTO", "https")}
 
     assert found(**behind, **https)[0] == []

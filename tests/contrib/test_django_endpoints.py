@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import threading
 
 import pytest
 from django.core.handlers.asgi import ASGIHandler
@@ -147,6 +148,14 @@ def test_browser_that_goes_away_is_no_error_of_the_site(caplog, events):
     answer = post(TRACK, {"event": "Zoomed"}, **{"wsgi.input": Gone()})
 
     assert (answer.status, events, caplog.records) == (400, [], [])
+
+
+def test_script_that_sync_delivery_holds_up_holds_up_nobody_else(events, answering):
+    mbuzz.configure(api_key=KEY, delivery="sync", collect=["track"])
+
+    assert apost(TRACK, {"event": "Zoomed"}).status == 202
+    assert len(answering) == 1
+    assert threading.main_thread() not in answering
 
 
 class ReadsBodies:

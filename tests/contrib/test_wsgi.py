@@ -75,6 +75,21 @@ def test_exception_before_the_response_passes(events):
     assert current() is None
 
 
+def test_environ_of_a_request_that_failed_may_be_the_next_visitors(events):
+    kept = []
+
+    def app(environ, start_response):
+        kept.extend((mbuzz.current(), environ))
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        call_wsgi(MbuzzMiddleware(app), Case(headers=FETCH))
+    context, environ = kept
+    environ["HTTP_COOKIE"] = RETURNING
+
+    assert context.visitor_id is None
+
+
 def test_exception_in_the_body_passes_and_the_body_is_closed(events):
     closed = []
 

@@ -49,6 +49,15 @@ def test_largest_body_is_read(ask, events):
     assert ask("/_mbuzz/track", said).status == 202
 
 
+def test_what_comes_after_the_body_is_left_to_the_server(ask_one, events):
+    body = b'{"event": "Clicked"}'
+
+    answer = ask_one("/_mbuzz/track", body + b"GET /", length=str(len(body)))
+
+    assert answer.status == 202
+    assert ask_one.input.read() == b"GET /"
+
+
 @pytest.mark.parametrize("length", [None, "-1", "+5", "5.0", "\u0665", "x", " 5"])
 def test_length_must_be_known_where_the_server_needs_it(ask_one, events, length):
     answer = ask_one("/_mbuzz/track", {"event": "x"}, length=length, validated=False)

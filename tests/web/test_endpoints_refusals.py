@@ -6,6 +6,7 @@ import pytest
 
 from mbuzz import api
 from mbuzz.client import Client
+from mbuzz.web import endpoints
 from tests.web.backends import Hanging, a_backend, says
 from tests.web.scripts import CALLS, ORIGIN, SAID, SCRIPT, OverWSGI, configure, cookie
 from tests.web.visits import AGENT, KEY
@@ -111,6 +112,42 @@ def test_all_behind_an_unknown_proxy_are_not_one_browser(ask_one, events):
     ]
 
     assert {answer.status for answer in answers} == {202}
+
+
+@pytest.fixture
+def at_once(clock, monkeypatch):
+    """Let no time pass for the limits."""
+    monkeypatch.setattr(endpoints, "SYSTEM_CLOCK", clock)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_browser_that_the_server_itself_found_in_the_chain_is_one(ask_one, events):
+    headers = {**SCRIPT, "X-Forwarded-For": "203.0.113.7"}  # as ProxyFix leaves it
+
+    statuses = [
+        ask_one("/_mbuzz/track", SAID["track"], headers=headers).status
+        for _ in range(101)
+    ]
+
+    assert statuses == [202] * 100 + [429]
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("chain", [{}, {"X-Forwarded-For": "198.51.100.1"}], ids=str)
+def test_many_browsers_have_one_limit_together(ask_one, events, chain):
+    headers = {**SCRIPT, **chain}
+
+    statuses = [
+        ask_one(
+            "/_mbuzz/track",
+            headers=headers,
+            peer=f"203.0.{n // 250}.{n % 250}",
+            validated=False,
+        ).status
+        for n in range(2_001)
+    ]
+
+    assert statuses == [400] * 2_000 + [429]
 
 
 # -- where it cannot be recorded --

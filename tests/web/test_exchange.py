@@ -7,9 +7,11 @@ import pytest
 
 from mbuzz import api
 from mbuzz.client import Client
+from mbuzz.clock import iso
 from mbuzz.config import Config
 from mbuzz.context import serving
 from mbuzz.travel import carrier
+from mbuzz.web.pacing import Pacing
 from mbuzz.web.request import EnvironRequest
 from mbuzz.web.site import Site, is_served
 from tests.web.visits import (
@@ -258,6 +260,24 @@ def test_domain_is_left_out_where_the_browser_would_refuse_it(
     assert [cookie.domain for cookie in cookies] == [domain, domain]
 
 
+def test_log_out_parts_a_browser_with_cookies_from_before_the_domain(site, events):
+    api.configure(api_key=KEY, cookie_domain="shop.example")
+    held = {("_mbuzz_vid", None): VISITOR, ("_mbuzz_sid", None): SESSION}
+    exchange = begin(site, cookie=RETURNING)
+    with serving(exchange.context):
+        api.reset()
+
+    for cookie in exchange.respond(200, HTML):
+        held.pop((cookie.name, cookie.domain), None)
+        if cookie.max_age > 0:
+            held[cookie.name, cookie.domain] = cookie.value
+
+    sent = "; ".join(f"{name}={value}" for (name, _), value in held.items())
+    begin(site, cookie=sent).respond(200, HTML)
+    logged_out, later = events.page_views()
+    assert logged_out["visitor_id"] == later["visitor_id"] != VISITOR
+
+
 # -- who is announced while the page is made --
 
 
@@ -293,6 +313,29 @@ def test_nobody_is_announced_where_no_cookie_goes_out(events, status, headers):
     begin(site).respond(status, headers)
 
     assert len(events) == announced == 2
+
+
+@pytest.mark.parametrize(
+    "options", [{"session_endpoint": True}, {"delivery": "sync"}], ids=str
+)
+def test_nobody_is_announced_where_a_script_may_count_or_a_view_would_wait(
+    site, events, options
+):
+    api.configure(api_key=KEY, **options)
+
+    begin(site)
+
+    assert events == []
+
+
+def test_nobody_is_announced_while_too_many_come(site, events, clock):
+    site.pacing = Pacing(clock)
+    while site.pacing.may_ask():
+        pass
+
+    begin(site)
+
+    assert events == []
 
 
 def test_visitor_of_a_public_page_is_counted_as_left_out(events):
@@ -387,7 +430,8 @@ def test_counted_page_says_so_to_its_script(events):
     ("proxies", "network"), [((), "192.0.2.0"), (("192.0.2.0/24",), "203.0.113.0")]
 )
 def test_address_is_sent_as_its_network(events, proxies, network):
-    api.configure(api_key=KEY, send_ip=True, trusted_proxies=proxies)
+    # "off", for no look for personal data must be what shortens it
+    api.configure(api_key=KEY, send_ip=True, pii="off", trusted_proxies=proxies)
     headers = {**NAVIGATION, "X-Forwarded-For": "198.51.100.7, 203.0.113.9"}
     given = {**environ(headers, cookie=RETURNING), "REMOTE_ADDR": "192.0.2.1"}
 
@@ -406,6 +450,26 @@ def test_user_whom_the_framework_knows_is_said(events, option, user, known):
     begin(Site(), cookie=RETURNING).respond(200, HTML, user=lambda: user)
 
     assert events.page_views()[0].get("user_id") == known
+
+
+def test_user_whom_the_site_names_itself_is_said_instead(events):
+    exchange = begin(Site(), cookie=RETURNING)
+    with serving(exchange.context):
+        api.identify("42")
+
+    exchange.respond(200, HTML, user=lambda: "7")
+
+    assert events.assert_tracked("page_view")["user_id"] == "42"
+
+
+def test_slow_page_is_of_the_time_when_it_was_asked_for(events):
+    exchange = begin(Site(), cookie=RETURNING)
+    exchange.context.started_at_ms -= 60_000
+
+    exchange.respond(200, HTML)
+
+    at = exchange.context.started_at_ms
+    assert events.assert_tracked("page_view")["timestamp"] == iso(at)
 
 
 def test_user_who_cannot_be_found_out_costs_nothing(events):

@@ -64,6 +64,35 @@ def test_backend_decides_about_the_cookies(site, said, visitor, session):
     assert all("Path=/;" in cookie.header() for cookie in cookies)
 
 
+@pytest.mark.parametrize(
+    ("said", "visitor", "session"),
+    [
+        (("_mbuzz_sid=told_session",), None, "told_session"),
+        ((f"_mbuzz_vid={VISITOR}", f"_mbuzz_sid={SESSION}"), VISITOR, SESSION),
+    ],
+)
+def test_body_is_of_whom_the_backend_told(site, said, visitor, session):
+    with a_backend(says(*said)):
+        exchange = begin(site)
+        proposed = exchange.context.visitor_id
+        exchange._reply.result(PATIENCE)
+        cookies = exchange.respond(200, HTML)
+        with serving(exchange.context):
+            found = api.visitor_id(), api.session_id()
+
+    assert found == (visitor or proposed, session)
+    assert tuple(values(cookies).values()) == found
+
+
+def test_known_visitor_whom_the_backend_takes_for_another_becomes_that_one(site):
+    with a_backend(says(f"_mbuzz_vid={VISITOR}", f"_mbuzz_sid={SESSION}")):
+        exchange = begin(site, cookie=f"_mbuzz_vid={'ef' * 32}")
+        exchange._reply.result(PATIENCE)
+        cookies = exchange.respond(200, HTML)
+
+    assert values(cookies) == {"_mbuzz_vid": VISITOR, "_mbuzz_sid": SESSION}
+
+
 def test_proposed_ids_stand_where_the_backend_refuses(site):
     with a_backend(says(f"_mbuzz_vid={VISITOR}", status="401 Unauthorized")):
         cookies = values(landing(site))
@@ -183,7 +212,8 @@ def test_backend_that_is_down_costs_nothing_but_is_retried(site):
         stats = api.stats()
 
     assert names(cookies) == BOTH
-    assert (stats.accepted, stats.delivered, stats.retries) == (1, 0, 1)
+    assert (stats.accepted, stats.delivered) == (1, 0)
+    assert stats.retries >= 1  # the second try may come before we look
 
 
 def test_answer_tells_how_far_the_backend_is(site):

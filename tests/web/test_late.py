@@ -77,6 +77,14 @@ def test_oldest_answers_are_forgotten_first(late):
     assert late.correct("v10001", "s10001") == ("V10001", "S10001")
 
 
+def test_answer_that_is_given_again_is_not_the_oldest(late):
+    for number in (*range(10_000), 0, 10_000):
+        late.keep(f"v{number}", f"s{number}", (f"V{number}", f"S{number}"))
+
+    assert late.correct("v0", "s0") == ("V0", "S0")
+    assert late.correct("v1", "s1") == ("v1", "s1")
+
+
 def test_answers_come_and_are_asked_for_in_any_thread(late):
     failed = []
 

@@ -57,6 +57,13 @@ def test_wait_is_never_longer_than_the_option_says(pacing):
     assert pacing.begin_wait(0.0, 0.002) == 0.002
 
 
+def test_one_slow_answer_is_but_a_part_of_what_is_expected(pacing):
+    pacing.answered(0.004)
+    pacing.answered(0.024)
+
+    assert pacing.begin_wait(0.0, LONGEST) == pytest.approx(0.018)
+
+
 def test_option_0_means_no_wait(pacing):
     assert pacing.begin_wait(0.0, 0.0) == 0.0
 

@@ -19,7 +19,7 @@ from tests.web.visits import (
     begin,
 )
 
-NONE, STRONG, WEAK, BOOSTED = Kind.NONE, Kind.STRONG, Kind.WEAK, Kind.BOOSTED
+NONE, STRONG, WEAK, BOOSTED = None, Kind.STRONG, Kind.WEAK, Kind.BOOSTED
 
 USUAL = Rules(WebOptions())
 
@@ -171,7 +171,7 @@ def test_request_is_classified(browser, headers, kind):
 
 @pytest.mark.parametrize("method", ["HEAD", "POST", "PUT", "OPTIONS", "get", ""])
 def test_only_get_shows_a_page(method):
-    assert classify(a_request(NAVIGATION, method=method)) is Kind.NONE
+    assert classify(a_request(NAVIGATION, method=method)) is None
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import pytest
 
+from mbuzz.web.forwarded import Trust
 from mbuzz.web.request import EnvironRequest
 from tests.web.visits import a_request, environ
 
@@ -119,6 +120,13 @@ def test_host_comes_from_the_server_where_the_browser_names_none():
     request = EnvironRequest({"SERVER_NAME": "shop.example", "HTTP_HOST": ""})
 
     assert request.url == "http://shop.example/"
+
+
+def test_host_is_not_what_a_stranger_beside_the_proxies_says():
+    headers = {"X-Forwarded-Host": "evil.example"}
+    given = {**environ(headers), "REMOTE_ADDR": "192.0.2.1"}
+
+    assert EnvironRequest(given, Trust.of(["10.0.0.0/8"])).host == "shop.example"
 
 
 def test_content_type_is_found_and_what_is_no_text_is_not():

@@ -228,6 +228,7 @@ def test_page_that_only_browsers_may_not_keep_carries_no_cookie(events, said):
     [
         ("Netlify-CDN-Cache-Control", "max-age=60", False),
         ("akamai-cache-control", "max-age=60", False),
+        ("Edge-Control", "max-age=60", False),
         ("X-Accel-Expires", "60", False),
         ("X-Accel-Expires", "0", True),
         ("Cloudflare-CDN-Cache-Control", "no-store", True),

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    MutableMapping,
+    Sequence,
+)
+from http.cookies import Morsel, SimpleCookie
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import (
@@ -11,10 +19,10 @@ from asgiref.sync import (
     sync_to_async,
 )
 from django.core.exceptions import MiddlewareNotUsed
-from django.http import HttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 
 from mbuzz import api, guard, protocol
-from mbuzz.context import current, serving
+from mbuzz.context import RequestContext, serving
 from mbuzz.contrib.django import options, order
 from mbuzz.contrib.django.requests import DjangoRequest, logged_in
 from mbuzz.contrib.django.site import DjangoSite
@@ -31,6 +39,7 @@ if TYPE_CHECKING:
         [HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]
     ]
 
+_END = object()  # of a body
 _OURS = (protocol.VISITOR_COOKIE, protocol.SESSION_COOKIE)
 
 
@@ -126,10 +135,8 @@ def _answer(exchange: Exchange, call: str, request: HttpRequest) -> HttpResponse
     response = HttpResponse(answer.body, status=answer.status)
     del response["Content-Type"]
     for name, value in answer.headers:
-        if name == "Set-Cookie":
-            response.cookies.load(value)
-        else:
-            response[name] = value
+        response[name] = value
+    _fill(response.cookies, answer.cookies)
     exchange.end()
     return response
 
@@ -142,17 +149,25 @@ def _finish(
     A view may hand out one response object again and again; what an earlier visitor
     was given must not go to the next.
     """
-    if response.streaming:
+    if isinstance(response, StreamingHttpResponse):
         _serve_on(response, exchange)
     else:
         exchange.end()
     jar = response.cookies
     if jar:
-        for name in _OURS:
-            jar.pop(name, None)
+        for key in [key for key, morsel in jar.items() if morsel.key in _OURS]:
+            del jar[key]
+    _fill(jar, cookies)
+    if exchange.site.options.session_endpoint:
+        _mark(response, exchange.marks)
+
+
+def _fill(jar: SimpleCookie, cookies: Sequence[Cookie]) -> None:
+    """Put *cookies* into a response's jar; of one name the last has its place."""
+    last = {cookie.name: cookie for cookie in cookies}
     for cookie in cookies:
-        jar[cookie.name] = cookie.value
-        morsel = jar[cookie.name]
+        morsel: Morsel[str] = Morsel()
+        morsel.set(cookie.name, cookie.value, cookie.value)
         morsel["path"] = "/"
         morsel["max-age"] = cookie.max_age
         morsel["httponly"] = True
@@ -161,8 +176,8 @@ def _finish(
             morsel["secure"] = True
         if cookie.domain:
             morsel["domain"] = cookie.domain
-    if exchange.site.options.session_endpoint:
-        _mark(response, exchange.marks)
+        is_twin = cookie is not last[cookie.name]  # of the host alone
+        jar[f"{cookie.name} of the host" if is_twin else cookie.name] = morsel
 
 
 def _mark(response: HttpResponseBase, marks: Sequence[tuple[str, str]]) -> None:
@@ -179,15 +194,45 @@ def _mark(response: HttpResponseBase, marks: Sequence[tuple[str, str]]) -> None:
         del response[name]
 
 
-def _serve_on(response: HttpResponseBase, exchange: Exchange) -> None:
-    """Keep the context while the body is produced, which is after we have returned."""
-    context, before = exchange.context, current()
+def _serve_on(response: StreamingHttpResponse, exchange: Exchange) -> None:
+    """Produce and close the body in the context, which is after we have returned.
 
-    def leave() -> None:
-        # Under ASGI another task may do it, or a thread, so that no token serves.
-        if current() is context:
-            serving(before).__enter__()
-        exchange.end()
+    Each step enters and leaves it: the body may be read by another thread or task, or
+    by nobody, and then the context would stay behind.
+    """
+    context = exchange.context
+    steps: Callable[..., Any] = _asteps if response.is_async else _steps
+    response._iterator = steps(response._iterator, context)
+    closers = response._resource_closers
+    closers[:] = [_within(context, close) for close in closers]
+    closers.append(exchange.end)
 
-    serving(context).__enter__()
-    response._resource_closers.append(leave)
+
+def _steps(body: Iterator[Any], context: RequestContext) -> Iterator[Any]:
+    while True:
+        with serving(context):
+            part = next(body, _END)
+        if part is _END:
+            return
+        yield part
+
+
+async def _asteps(
+    body: AsyncIterator[Any], context: RequestContext
+) -> AsyncIterator[Any]:
+    while True:
+        with serving(context):
+            part = await anext(body, _END)
+        if part is _END:
+            return
+        yield part
+
+
+def _within(
+    context: RequestContext, close: Callable[[], object]
+) -> Callable[[], object]:
+    def closing() -> None:
+        with serving(context):
+            close()
+
+    return closing

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
+from django.http import HttpRequest
 from django.utils.functional import LazyObject, empty
 
 from mbuzz import guard
 from mbuzz.web.forwarded import Trust
 from mbuzz.web.request import NOBODY, EnvironRequest
 
-if TYPE_CHECKING:
-    from django.http import HttpRequest
-
 
 class DjangoRequest(EnvironRequest):
     """The request as Django's settings for hosts and proxies see it."""
 
-    __slots__ = ("_lines", "_request")
+    __slots__ = ("_came_by", "_lines", "_request")
 
     def __init__(self, request: HttpRequest, trust: Trust = NOBODY) -> None:
         scope = getattr(request, "scope", None)
         self._lines = None if scope is None else scope.get("headers") or ()
+        self._came_by = "" if scope is None else str(scope.get("scheme") or "")
         self._environ = request.META
         self._request: HttpRequest | None = request
         self.trust = trust
@@ -35,7 +35,7 @@ class DjangoRequest(EnvironRequest):
     def release(self) -> None:  # noqa: D102
         self._request = None
         if not self.lives_on:
-            self._environ = None
+            super().release()
 
     @property
     def cookie(self) -> str:  # noqa: D102
@@ -47,14 +47,27 @@ class DjangoRequest(EnvironRequest):
 
     @property
     def _scheme(self) -> str:
-        return (self._request.scheme if self._request is not None else "") or ""
+        return self._asked().scheme or ""
 
     @property
     def _host(self) -> str:
         """Return the host; none if Django refuses it: the page is no page of ours."""
-        if self._request is None:
-            return ""
-        return str(guard.attempt(self._request.get_host, lambda _: ""))
+        return str(guard.attempt(self._asked().get_host, lambda _: ""))
+
+    def _asked(self) -> HttpRequest:
+        return self._request or _LateRequest(self._environ, self._came_by)
+
+
+class _LateRequest(HttpRequest):  # type: ignore[misc]  # Django has no types
+    """What is left of a request that is over: enough to tell its host and scheme."""
+
+    def __init__(self, meta: Mapping[str, Any], came_by: str) -> None:
+        super().__init__()
+        self.META = meta
+        self._came_by = came_by
+
+    def _get_scheme(self) -> str:
+        return self._came_by or super()._get_scheme()
 
 
 def logged_in(request: HttpRequest) -> object:

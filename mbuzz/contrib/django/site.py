@@ -15,15 +15,8 @@ from mbuzz.web_options import WebOptions
 class DjangoSite(Site):
     """Leaves out what is no page of the site: its files and its admin."""
 
-    def __init__(self) -> None:
-        self._is_open = False  # the URLs are not asked before the first request
-        super().__init__()
-        self._is_open = True
-
     def make_rules(self, options: WebOptions) -> Rules:
         """Return what counts, without the site's files and its admin."""
-        if not self._is_open:
-            return super().make_rules(options)
         return Rules(options, skip_paths=(*options.skip_paths, *_own_paths()))
 
 
