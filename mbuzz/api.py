@@ -25,13 +25,13 @@ _logger = logging.getLogger("mbuzz")
 _lock = threading.RLock()
 _WRONG = "not configured, nothing will be tracked: %s"
 _STAYS = "not configured anew, the options before stay in force: %s"
-_FUNCTIONS = ("before_send", "consent", "on_drop", "on_error", "should_track")
 _MISSING = (
     "not configured, nothing is tracked; call mbuzz.configure(api_key=...) "
     "or set MBUZZ_API_KEY"
 )
 
 _client: Client | None = None
+_configured: Mapping[str, object] = {}  # by the program itself, not by a framework
 _asked_environment = False
 
 
@@ -56,7 +56,14 @@ def configure(*, strict: bool = False, **options: object) -> bool:
         ConfigurationError: If *strict* and an option cannot work; without it the
             same text is logged once as an error.
     """
-    global _asked_environment
+    return _configure(options, options, strict=strict)
+
+
+def _configure(
+    options: Mapping[str, object], own: Mapping[str, object], *, strict: bool = False
+) -> bool:
+    """Do `configure`; *own* is what the program itself has a part in it."""
+    global _asked_environment, _configured
     config = guard.attempt(lambda: _loaded(options), lambda error: error)
     if isinstance(config, Exception):
         if strict:
@@ -66,11 +73,11 @@ def configure(*, strict: bool = False, **options: object) -> bool:
         # Without these options, such as consent, the environment's are not enough.
         _asked_environment = True
         return False
-    if _client is not None and _client.config == config:
-        return True  # an app factory that runs again
-    if config.debug:
-        logging.getLogger("mbuzz").setLevel(logging.DEBUG)
-    use(Client(config))
+    if _client is None or _client.config != config:  # or a factory runs again
+        if config.debug:
+            logging.getLogger("mbuzz").setLevel(logging.DEBUG)
+        use(Client(config))
+    _configured = own
     return True
 
 
@@ -80,15 +87,19 @@ init = configure
 def configure_also(options: Mapping[str, object]) -> bool:
     """Do `configure` for the settings of a framework.
 
-    The key and the functions that the program itself has configured before stay where
-    the settings name no others: a consent function must not get lost.
+    What the program itself has configured stays where the settings say nothing else: a
+    consent function, or the address of the backend, must not get lost.
     """
-    given = dict(options)
-    client = _client
-    if client is not None:
-        for name in ("api_key", *_FUNCTIONS):
-            given.setdefault(name, getattr(client.config, name) or None)
-    return configure(**given)  # type: ignore[arg-type]
+    return _configure(completed(options), _configured)
+
+
+def completed(options: Mapping[str, object]) -> dict[str, object]:
+    """Return a framework's settings with what the program itself has configured."""
+    given = {name: value for name, value in options.items() if value is not None}
+    if _client is not None:  # a test's may be all there is
+        key = _configured.get("api_key") or _client.config.api_key
+        given.setdefault("api_key", key or None)
+    return {**_configured, **given}
 
 
 def _loaded(options: Mapping[str, object]) -> Config | Exception:
@@ -97,9 +108,10 @@ def _loaded(options: Mapping[str, object]) -> Config | Exception:
 
 def use(client: Client | None) -> Client | None:
     """Make *client* the default one and return the one before, flushed."""
-    global _client, _asked_environment
+    global _client, _configured, _asked_environment
     with _lock:
         before, _client = _client, client
+        _configured = {}
         _asked_environment = client is not None
     if before is not None:
         before.close()
@@ -322,8 +334,7 @@ def flush(timeout: float = 5.0) -> bool:
 
 def close(timeout: float = 2.0) -> bool:
     """Flush and stop the worker; the end of the process does it by itself."""
-    client = default_client()
-    return client is None or client.close(timeout)
+    return _client is None or _client.close(timeout)
 
 
 # For async code: in the background only `conversion`, `flush` and `close` wait, with

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 
 from mbuzz import option_checks as checks
 from mbuzz import protocol
 from mbuzz.errors import ConfigurationError
-from mbuzz.web_options import CALLBACKS, WebOptions
+from mbuzz.web_options import CALLBACKS as WEB_CALLBACKS
+from mbuzz.web_options import WebOptions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ _CHOICES = {
 _FLAGS = ("enabled", "debug", "network", "durable", "strict_events")
 _TIMES = ("batch_interval", "connect_timeout", "timeout", "retry_for", "spool_for")
 _CALLBACKS = ("before_send", "on_error", "on_drop")
+CALLBACKS = frozenset({*_CALLBACKS, *WEB_CALLBACKS})
 _WORDS = {"1": True, "true": True, "yes": True, "on": True}
 _WORDS |= {"0": False, "false": False, "no": False, "off": False}
 
@@ -116,12 +119,10 @@ class Config(WebOptions):
         for name in _CHOICES:
             checks.choice(name, getattr(self, name), _CHOICES[name])
         for name in ("batch_size", "queue_size", "queue_bytes", "spool_bytes"):
-            checks.positive(name, getattr(self, name), int)
+            checks.count(name, getattr(self, name))
         for name in _TIMES:
-            checks.positive(name, getattr(self, name), (int, float))
-        checks.positive(
-            "conversion_timeout", self.conversion_timeout, (int, float), zero=True
-        )
+            checks.seconds(name, getattr(self, name))
+        checks.seconds("conversion_timeout", self.conversion_timeout, zero=True)
         checks.share("sample_rate", self.sample_rate)
         for name in _CALLBACKS:
             checks.function(name, getattr(self, name))
@@ -143,8 +144,14 @@ class Config(WebOptions):
         for name, annotation in known.items():
             variable = f"MBUZZ_{name.upper()}"
             text = (os.environ if environ is None else environ).get(variable)
-            if text and name not in (*_CALLBACKS, *CALLBACKS):
-                values[name] = _parse(variable, text, annotation)
+            if not text or options.get(name) is not None:
+                continue
+            if name in CALLBACKS:  # consent, say, that nobody would ask
+                raise ConfigurationError(
+                    f"{variable} must not be set, {name} is a function; "
+                    f"unset it and pass configure({name}=...)"
+                )
+            values[name] = _parse(variable, text, annotation)
         values.update({k: v for k, v in options.items() if v is not None})
         return cls(**values)  # type: ignore[arg-type]  # checked by _check
 
@@ -163,9 +170,11 @@ def _parse(variable: str, text: str, annotation: str) -> object:
     if annotation.startswith("bool"):
         if text.lower() in _WORDS:
             return _WORDS[text.lower()]
-        if repr(text.lower()) in annotation:  # one of its literals
+        others = re.findall(r"'(\w+)'", annotation)  # literals
+        if text.lower() in others:
             return text.lower()
-        raise ConfigurationError(f"{variable} must be true or false, got {text!r}")
+        choices = " or ".join(["true", "false", *others])
+        raise ConfigurationError(f"{variable} must be {choices}, got {text!r}")
     if "tuple" in annotation:
         return tuple(part.strip() for part in text.split(",") if part.strip())
     if annotation in ("int", "float"):

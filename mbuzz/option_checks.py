@@ -13,6 +13,7 @@ _URL = (
     r"(https?)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::([0-9]{1,5}))?"
     r"(/[!-~]*?)?/*(?:[?#][!-~]*)?"
 )
+_PATH = r"(?:/[A-Za-z0-9._~-]+)+/*"
 _DOMAIN = r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*"
 
 
@@ -65,6 +66,16 @@ def paths(name: str, paths: object) -> tuple[str, ...]:
         return tuple(paths)
     raise ConfigurationError(
         f"{name} must be a list of paths that begin with '/', got {paths!r}"
+    )
+
+
+def prefix(name: str, path: object) -> str:
+    """Return a path below which the site has nothing, without its last slash."""
+    if isinstance(path, str) and re.fullmatch(_PATH, path):
+        return path.rstrip("/")
+    raise ConfigurationError(
+        f"{name} must be a path of letters, digits and -._~ below which the site has "
+        f"nothing, such as '/_mbuzz', got {path!r}"
     )
 
 
@@ -158,13 +169,25 @@ def choice(name: str, value: object, choices: tuple[object, ...]) -> None:
         raise ConfigurationError(f"{name} must be {given}, got {value!r}")
 
 
-def positive(
-    name: str, value: object, kind: type | tuple[type, ...], *, zero: bool = False
+def count(name: str, value: object) -> None:
+    """Check that it is a whole number above 0."""
+    if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+        raise ConfigurationError(
+            f"{name} must be a whole number above 0, got {value!r}"
+        )
+
+
+def seconds(
+    name: str, value: object, *, zero: bool = False, most: float = _LONGEST
 ) -> None:
-    """Check that it is a number of that *kind* above 0, or 0 if *zero*."""
-    good = isinstance(value, kind) and not isinstance(value, bool)
+    """Check that it is a time in seconds above 0, or 0 if *zero*."""
+    good = isinstance(value, int | float) and not isinstance(value, bool)
     if not good or not (value > 0 or (zero and value == 0)):  # type: ignore[operator]
-        least = "0 or more" if zero else "more than 0"
-        raise ConfigurationError(f"{name} must be {least}, got {value!r}")
-    if kind is not int and value > _LONGEST:  # type: ignore[operator]
-        raise ConfigurationError(f"{name} must be at most 1e9 seconds, got {value!r}")
+        least = "from 0" if zero else "above 0"
+        raise ConfigurationError(
+            f"{name} must be a number of seconds {least}, got {value!r}"
+        )
+    if value > most:  # type: ignore[operator]
+        raise ConfigurationError(
+            f"{name} must be at most {most:g} seconds, got {value!r}"
+        )

@@ -43,13 +43,12 @@ class Frozen:
     @classmethod
     def annotations(cls) -> dict[str, Any]:
         """Return the types of the fields by their names, those of bases last."""
-        bases = (getattr(base, "__annotations__", {}) for base in cls.__mro__)
-        return {
-            name: kind
-            for own in bases
-            for name, kind in own.items()
-            if not name.startswith("_")
-        }
+        found: dict[str, Any] = {}
+        for base in cls.__mro__:
+            for name, kind in getattr(base, "__annotations__", {}).items():
+                if not name.startswith("_"):
+                    found.setdefault(name, kind)
+        return found
 
     @classmethod
     def fields(cls) -> Iterator[str]:

@@ -72,20 +72,15 @@ class WebOptions(Frozen):
             checks.flag("cookie_secure", self.cookie_secure, also=" or 'auto'")
         if self.track_redirects != "landing":
             checks.flag("track_redirects", self.track_redirects, also=" or 'landing'")
-        checks.positive("handshake_wait", self.handshake_wait, (int, float), zero=True)
+        # A page waits so long for the backend: whoever says 50 means milliseconds.
+        checks.seconds("handshake_wait", self.handshake_wait, zero=True, most=10)
         checks.domain(self.cookie_domain)
         set_("skip_paths", checks.paths("skip_paths", self.skip_paths))
         for name in _WORDS:
             set_(name, checks.words(name, getattr(self, name)))
         for call in self.collect:
             checks.choice("each of collect", call, COLLECTED)
-        (prefix,) = checks.paths("endpoint_prefix", (self.endpoint_prefix,))
-        if not prefix.strip("/"):
-            raise ConfigurationError(
-                "endpoint_prefix must be a path below which the site has nothing, "
-                f"such as '/_mbuzz', got {prefix!r}"
-            )
-        set_("endpoint_prefix", prefix.rstrip("/"))
+        set_("endpoint_prefix", checks.prefix("endpoint_prefix", self.endpoint_prefix))
         if self.trusted_proxies != ():
             set_("trusted_proxies", _proxies(self.trusted_proxies))
 

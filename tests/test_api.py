@@ -93,6 +93,19 @@ def test_the_same_configuration_again_changes_nothing():
     assert mbuzz.default_client() is before
 
 
+def test_settings_of_a_framework_are_laid_over_the_programs(monkeypatch):
+    monkeypatch.setenv("MBUZZ_API_KEY", KEY)
+    api.configure(enabled=False, network=False, api_url="http://127.0.0.1:9")
+
+    assert api.configure_also({"enabled": True, "skip_paths": None})
+    assert api.configure_also({"enabled": True, "timeout": 3})
+
+    config = api.current_client().config
+    assert (config.api_key, config.timeout) == (KEY, 3)
+    assert (config.enabled, config.network) == (True, False)
+    assert config.api_url == "http://127.0.0.1:9/api/v1"
+
+
 def test_debug_turns_on_debug_logs(monkeypatch):
     logger = logging.getLogger("mbuzz")
     monkeypatch.setattr(logger, "level", logger.level)

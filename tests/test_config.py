@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mbuzz.config import Config
+from mbuzz.config import CALLBACKS, Config
 from mbuzz.errors import ConfigurationError, MbuzzError
 from mbuzz.option_checks import shorten_secret
 
@@ -205,7 +205,6 @@ def test_the_environment_sets_every_kind_of_option():
             "MBUZZ_DURABLE": "true",
             "MBUZZ_SAMPLE_RATE": "0.25",
             "MBUZZ_REDACT_KEYS": "badge, seat",
-            "MBUZZ_BEFORE_SEND": "not.from.here",
         },
     )
 
@@ -336,7 +335,14 @@ def test_functions_that_a_request_waits_for_answer_at_once(option):
         ),
         ("collect", "track", "collect must be a list of texts, got 'track'"),
         ("endpoint_prefix", "/", "such as '/_mbuzz', got '/'"),
-        ("endpoint_prefix", "mbuzz", "begin with '/'"),
+        (
+            "endpoint_prefix",
+            "mbuzz",
+            "must be a path .* such as '/_mbuzz', got 'mbuzz'",
+        ),
+        ("endpoint_prefix", "/a b?x", "must be a path of letters, digits and"),
+        ("handshake_wait", 50, "handshake_wait must be at most 10 seconds, got 50"),
+        ("handshake_wait", "0.05", "must be a number of seconds from 0, got '0.05'"),
         ("track_redirects", "yes", "True or False or 'landing', got 'yes'"),
         ("trusted_proxies", ["10.0.0.0/33"], "trusted_proxies"),
         ("trusted_proxies", -1, "trusted_proxies"),
@@ -355,9 +361,38 @@ def test_the_environment_sets_the_web_options():
         MBUZZ_COLLECT="track, group",
         MBUZZ_TRACK_REDIRECTS="Landing",
         MBUZZ_ENDPOINT_PREFIX="/m/",
-        MBUZZ_CONSENT="not.from.here",
     )
 
     assert (config.trusted_proxies, config.collect) == (1, ("track", "group"))
     assert (config.track_redirects, config.endpoint_prefix) == ("landing", "/m")
-    assert config.consent is None
+
+
+@pytest.mark.parametrize("name", sorted(CALLBACKS))
+def test_a_function_cannot_be_a_variable(name):
+    """A consent that nobody asks would track everybody."""
+    variable = f"MBUZZ_{name.upper()}"
+
+    with pytest.raises(ConfigurationError, match=rf"{variable} .* configure\({name}="):
+        load(**{variable: "shop.privacy.consent"})
+
+    given = load({name: print}, **{variable: "shop.privacy.consent"})
+    assert getattr(given, name) is print
+
+
+def test_callbacks_are_all_the_options_that_are_functions():
+    kinds = Config.annotations()
+
+    assert {name for name in kinds if "Callable" in kinds[name]} == CALLBACKS
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("MBUZZ_TRACK_REDIRECTS", "must be true or false or landing, got 'maybe'"),
+        ("MBUZZ_COOKIE_SECURE", "must be true or false or auto, got 'maybe'"),
+        ("MBUZZ_DEBUG", "must be true or false, got 'maybe'"),
+    ],
+)
+def test_words_that_a_variable_takes_are_named(variable, text):
+    with pytest.raises(ConfigurationError, match=f"{variable} {text}"):
+        load(**{variable: "maybe"})

@@ -145,7 +145,9 @@ def test_a_config_is_checked_again_when_it_is_replaced():
     config = Config(api_key="sk_test_" + "k" * 32)
 
     assert config.replace(timeout=1.0).timeout == 1.0
-    with pytest.raises(Exception, match="timeout must be more than 0"):
+    with pytest.raises(
+        Exception, match="timeout must be a number of seconds above 0, got 0"
+    ):
         config.replace(timeout=0)
 
 

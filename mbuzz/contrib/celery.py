@@ -75,7 +75,4 @@ def _carried(request: Any) -> Any:
 
 def _deliver(**_: object) -> None:
     """Send what is queued: a process of a pool ends without exit handlers."""
-    with guard.swallowing("celery shutdown"):
-        client = api.current_client()
-        if client is not None:
-            client.close(_FLUSH_TIMEOUT)
+    api.close(_FLUSH_TIMEOUT)

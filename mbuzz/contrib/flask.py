@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from flask import g, has_app_context
 
-from mbuzz import api
-from mbuzz.contrib.wsgi import MbuzzMiddleware
+from mbuzz import api, guard
+from mbuzz.contrib.wsgi import Environ, MbuzzMiddleware, StartResponse
 from mbuzz.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -38,12 +39,39 @@ class Mbuzz:
             raise ConfigurationError(
                 f"Mbuzz needs a Flask application, got {type(app).__name__}; {how}"
             )
-        options = app.config.get_namespace(_PREFIX)
-        if options:
-            api.configure_also(options)
+        options = _configure(app, {})
         if not isinstance(wsgi_app, MbuzzMiddleware):
-            app.wsgi_app = MbuzzMiddleware(wsgi_app, user=_logged_in)
+            app.wsgi_app = _Middleware(wsgi_app, app, options)
         app.extensions["mbuzz"] = self
+
+
+class _Middleware(MbuzzMiddleware):
+    """Looks again, at the first request, at what the application is configured with.
+
+    A `consent` that is set after `Mbuzz(app)` must not be passed over in silence.
+    """
+
+    def __init__(self, wsgi_app: Any, app: Flask, options: dict[str, Any]) -> None:
+        super().__init__(wsgi_app, user=_logged_in)
+        self._unsettled: tuple[Flask, dict[str, Any]] | None = (app, options)
+
+    def __call__(
+        self, environ: Environ, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Serve one request."""
+        if self._unsettled is not None:
+            with guard.swallowing("flask configuration"):
+                _configure(*self._unsettled)
+            self._unsettled = None
+        return super().__call__(environ, start_response)
+
+
+def _configure(app: Flask, known: dict[str, Any]) -> dict[str, Any]:
+    """Put the application's options in force, if they are not *known*; return them."""
+    options: dict[str, Any] = app.config.get_namespace(_PREFIX)
+    if options != known:
+        api.configure_also(options)
+    return options
 
 
 def _logged_in() -> object:

@@ -59,13 +59,7 @@ class MbuzzWorkerMixin:
                 return done
         finally:
             if self.is_horse:  # it ends without exit handlers
-                self._deliver()
-
-    def _deliver(self) -> None:
-        with guard.swallowing("rq work horse"):
-            client = api.current_client()
-            if client is not None:
-                client.close(self.flush_timeout)
+                api.close(self.flush_timeout)
 
 
 class MbuzzWorker(MbuzzWorkerMixin, Worker):

@@ -5,6 +5,7 @@ import threading
 import flask
 import pytest
 from flask import Flask
+from flask_login import LoginManager, UserMixin, current_user
 from quart import Quart
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
@@ -53,6 +54,24 @@ def test_configuration_comes_from_the_application():
     assert (config.api_key, config.skip_paths) == (KEY, ("/admin",))
     assert len(call_wsgi(app, Case()).cookies) == 2
     assert call_wsgi(app, Case(path="/admin")).cookies == {}
+
+
+def test_configuration_that_comes_after_the_extension_counts():
+    app = create_app(MBUZZ_API_KEY=KEY, MBUZZ_NETWORK=False)
+    app.config["MBUZZ_CONSENT"] = lambda request: False
+
+    assert call_wsgi(app, Case()).cookies == {}
+    assert api.current_client().config.api_key == KEY
+
+
+def test_configuration_of_one_application_is_not_left_to_the_next():
+    mbuzz.configure(api_key=KEY, network=False, api_url="http://127.0.0.1:9")
+    create_app(MBUZZ_SKIP_PATHS=["/admin"])
+    create_app(MBUZZ_RESPECT_GPC=True)
+
+    config = api.current_client().config
+    assert (config.skip_paths, config.respect_gpc) == ((), True)
+    assert config.api_url == "http://127.0.0.1:9/api/v1"
 
 
 def test_configuration_comes_from_the_environment_without_it(monkeypatch):
@@ -160,6 +179,21 @@ def test_thread_with_the_requests_context_has_the_visitor_if_it_is_bound(events)
     call_wsgi(app, Case(cookie=RETURNING, headers=FETCH))
 
     events.assert_tracked("Bound", visitor_id=VISITOR)
+
+
+@pytest.mark.parametrize(("asks", "user"), [(True, "42"), (False, None)])
+def test_user_of_flask_login_is_said_where_the_view_asks_for_him(events, asks, user):
+    app = Flask(__name__)
+    app.secret_key = "s"
+    Mbuzz(app)
+    person = UserMixin()
+    person.id = "42"
+    LoginManager(app).request_loader(lambda request: person)
+    app.get("/")(lambda: str(asks and current_user.is_authenticated))
+
+    call_wsgi(app, Case(cookie=RETURNING))
+
+    assert events.assert_tracked("page_view").get("user_id") == user
 
 
 def test_flasks_own_test_client_is_tracked(events):

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import re
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -22,7 +19,7 @@ from wsproto.events import AcceptConnection, Request, TextMessage
 
 from tests.delivery import life
 from tests.delivery.fault_server import FaultServer
-from tests.processes import unmeasured, wait_for
+from tests.processes import a_server, unmeasured
 from tests.web.visits import AGENT, NAVIGATION, RETURNING, VISITOR
 
 pytest.importorskip("fcntl", reason="servers of POSIX")
@@ -37,7 +34,7 @@ import mbuzz
 
 mbuzz.configure(
     strict=True, api_key="sk_test_" + "k" * 32, api_url=os.environ["SINK"],
-    network=True, batch_interval=0.05,
+    network=True, batch_interval=float(os.environ.get("INTERVAL", "0.05")),
 )
 
 
@@ -245,52 +242,19 @@ SERVERS = {
 }
 
 
-@pytest.fixture
-def sink() -> Iterator[FaultServer]:
-    served = FaultServer()
-    yield served
-    served.close()
-
-
 @contextmanager
 def running(
-    server: Server, folder: Path, sink: FaultServer
+    server: Server, folder: Path, sink: FaultServer, **more: str
 ) -> Iterator[tuple[str, subprocess.Popen[bytes], Path]]:
     """Serve the site; yield its address, its process and its log."""
     (folder / "site_under_test.py").write_text(SITES[server.site], "utf-8")
-    log = folder / "server.log"
-    env = unmeasured(SINK=sink.url, HOME=str(folder))
-    env["PYTHONPATH"] += os.pathsep + str(folder)
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]  # for the server that does not say which it took
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, *(word.format(port=port) for word in server.command)],
-            cwd=folder,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-        )
-    try:
-        found: list[re.Match[str]] = []
-
-        def is_ready() -> bool:
-            assert process.poll() is None, "it has ended"
-            match = re.search(server.ready, log.read_text("utf-8", "replace"))
-            found.extend([match] if match else [])
-            return bool(found)
-
-        wait_for(is_ready, "server")
-        address = found[0][1] if found[0].groups() else f"127.0.0.1:{port}"
+    command = tuple(word.format(port=port) for word in server.command)
+    env = unmeasured(SINK=sink.url, **more)
+    with a_server(command, folder, env, server.ready) as (found, process, log):
+        address = found[1] if found.groups() else f"127.0.0.1:{port}"
         yield address, process, log
-    except BaseException as error:
-        error.add_note(log.read_text("utf-8", "replace")[-8_000:])
-        raise
-    finally:
-        life.kill_group(process.pid)
-        process.wait()
 
 
 def visit(site: str) -> tuple[str, str]:
@@ -345,6 +309,16 @@ def test_visitors_are_kept_apart_and_all_of_them_arrive(name, tmp_path, sink):
             if (event["event_type"], event["visitor_id"]) == ("page_view", visitor)
         ]
         assert sorted(views) == [f"{site}/?utm_source=x", f"{site}/next"]
+
+
+def test_uvicorn_delivers_before_it_has_itself_killed(tmp_path, sink):
+    with running(SERVERS["uvicorn"], tmp_path, sink, INTERVAL="3600") as served:
+        address, process, _ = served
+        visit(f"http://{address}")
+        process.terminate()
+        process.wait(life.PATIENCE)
+
+    assert life.once(sink) == sorted(["Seen", "page_view"] * 2)
 
 
 def talk(address: str, cookie: str) -> str:

@@ -14,12 +14,11 @@ from django.utils.module_loading import import_string
 
 from mbuzz import api, guard
 from mbuzz.client import Client
-from mbuzz.config import Config
+from mbuzz.config import CALLBACKS, Config
 from mbuzz.delivery import worker
 from mbuzz.errors import ConfigurationError
 
 _logger = logging.getLogger("mbuzz.contrib")
-_KINDS = Config.annotations()
 
 T = TypeVar("T")
 
@@ -50,7 +49,7 @@ def read(setting: object) -> dict[str, object]:
         if value is not None and value != ""
     }
     for name, value in given.items():
-        if isinstance(value, str) and "Callable" in _KINDS.get(name, ""):
+        if isinstance(value, str) and name in CALLBACKS:
             given[name] = _imported(name, value)
     return given
 
@@ -72,7 +71,7 @@ def apply() -> bool:
     """
     global _made
     before = api.current_client()
-    given = _completed(before)
+    given = _given()
     if given is None:
         return False
     if given.get("enabled") is False and worker.intercept is not None:
@@ -92,12 +91,9 @@ def in_tests() -> bool:
     return hasattr(mail, "outbox")
 
 
-def _completed(client: Client | None) -> dict[str, Any] | None:
-    """Return what the setting gives, with the key of *client*; None if it is wrong."""
-    given = _checked(lambda: read(getattr(settings, "MBUZZ", None)))
-    if given and client is not None:  # a test's, or the project's own
-        given.setdefault("api_key", client.config.api_key or None)
-    return given
+def _given() -> dict[str, Any] | None:
+    """Return what the setting gives; None, logged, if it is wrong."""
+    return _checked(lambda: read(getattr(settings, "MBUZZ", None)))
 
 
 def _checked(make: Callable[[], T]) -> T | None:
@@ -125,9 +121,9 @@ def _enter() -> None:
     _aside.append(before)
     # Without a client there is no middleware in use, except in tests: see `in_tests`.
     in_use = before is not None or in_tests()
-    given = _completed(before) if in_use else None
+    given = _given() if in_use else None
     if given:
-        config = _checked(lambda: Config.load(given))
+        config = _checked(lambda: Config.load(api.completed(given)))
         if config is not None:
             api.swap(Client(config))
 

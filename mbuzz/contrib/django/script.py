@@ -28,13 +28,12 @@ def mbuzz_script(
 
 
 def _element(request: HttpRequest | None, nonce: object) -> SafeString:
-    client = api.current_client() or api.default_client()
+    client = api.default_client()
     if client is None or not client.config.enabled:
         return SafeString()
     if not client.config.session_endpoint:
         return SafeString()
-    # The prefix is the site's own, but nothing may end the element.
-    script = mark_safe(session_script(client.config).replace("</", "<\\/"))  # noqa: S308
+    script = mark_safe(session_script(client.config))  # noqa: S308 - all of it is ours
     # A nonce is false until it is read, and reading it puts it into the policy.
     if nonce is None:
         nonce = nonce_of(request)
