@@ -10,7 +10,7 @@ from mbuzz.context import DENIED, GRANTED, UNKNOWN
 from mbuzz.web.request import WebRequest
 from mbuzz.web_options import WebOptions
 
-_ANSWERS = {DENIED: DENIED, UNKNOWN: UNKNOWN, GRANTED: GRANTED}
+_ANSWERS = {word: word for word in (GRANTED, DENIED, UNKNOWN)}
 _CLICK_IDS = re.compile(
     r"([?&](?:gclid|gclsrc|gbraid|wbraid|dclid|fbclid|msclkid|ttclid|twclid|li_fat_id"
     r"|yclid|epik|rdt_cid|sccid|igshid)=)[^&#]+",
@@ -34,7 +34,7 @@ def consent_of(request: WebRequest, options: WebOptions) -> str:
         return GRANTED
     said = guard.attempt(lambda: _plain(ask(request)), _unknown)
     if isinstance(said, str):
-        return _ANSWERS.get(said, UNKNOWN)
+        return _ANSWERS[said]
     if said is None:
         return UNKNOWN
     return GRANTED if said else DENIED
@@ -45,11 +45,14 @@ def _plain(said: object) -> str | bool | None:
 
     Raises:
         TypeError: If it is not there yet.
+        ValueError: If it is another word than ours, such as "no".
     """
     if hasattr(said, "__await__"):
         if isinstance(said, Coroutine):
             said.close()  # or Python warns of one that was never awaited
         raise TypeError("consent must answer at once: use a function without async")
+    if isinstance(said, str) and said not in _ANSWERS:
+        raise ValueError(f"consent must return one of {[*_ANSWERS]}, or True or False")
     return said if isinstance(said, str) or said is None else bool(said)
 
 

@@ -117,9 +117,11 @@ class Rules:
             return None
         if mode == "navigate":
             return self._navigation(header("sec-fetch-dest"))
+        if mode is None and options.require_sec_fetch:
+            return None
         if odd and _is_boosted(request):
             return Kind.BOOSTED if options.track_boosted else None
-        if mode is not None or options.require_sec_fetch:
+        if mode is not None:
             return None
         return Kind.WEAK if _looks_like_navigation(request) else None
 

@@ -66,6 +66,13 @@ def test_bug_in_the_question_makes_nobody_refuse(caplog):
     assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
+def test_answer_that_means_nothing_is_heard_of(caplog):
+    assert ask(lambda request: "no") == "unknown"
+
+    (record,) = caplog.records
+    assert (record.levelname, "consent" in record.getMessage()) == ("ERROR", True)
+
+
 def test_question_that_would_have_to_be_awaited_is_no_consent(caplog):
     async def consent(request):
         return False

@@ -238,6 +238,7 @@ IFRAME = {**NAVIGATION, "Sec-Fetch-Dest": "iframe"}
 PREFETCH = {**NAVIGATION, "Sec-Purpose": "prefetch;prerender"}
 CRAWLER = {**NAVIGATION, "User-Agent": f"{AGENT} (compatible; Googlebot/2.1)"}
 PJAX = {**FETCH, "X-PJAX": "true"}
+OLD_PJAX = {**OLD_BROWSER, "X-PJAX": "true"}
 
 
 @pytest.mark.parametrize(
@@ -248,8 +249,9 @@ PJAX = {**FETCH, "X-PJAX": "true"}
         (CRAWLER, {"track_bots": True}, NONE, STRONG),
         (PJAX, {"track_boosted": False}, BOOSTED, NONE),
         (OLD_BROWSER, {"require_sec_fetch": True}, WEAK, NONE),
+        (OLD_PJAX, {"require_sec_fetch": True}, BOOSTED, NONE),
     ],
-    ids=["iframe", "prefetch", "bot", "boosted", "old browser"],
+    ids=["iframe", "prefetch", "bot", "boosted", "old browser", "boosted there"],
 )
 def test_option_decides_otherwise(headers, option, usual, otherwise):
     request = a_request(headers)
