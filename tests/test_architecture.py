@@ -212,6 +212,7 @@ ALLOWED = {
     "mbuzz.server": {"mbuzz.server.app"},
     "mbuzz.server.model": set(),
     "mbuzz.server.money": set(),
+    "mbuzz.server.policy": set(),
     "mbuzz.server.passwords": {"mbuzz.ids"},
     "mbuzz.server.settings": {"mbuzz.errors"},
     "mbuzz.server.bootstrap": {
@@ -259,6 +260,7 @@ ALLOWED = {
         "mbuzz.server.attribution",
         "mbuzz.server.model",
         "mbuzz.server.money",
+        "mbuzz.server.policy",
         "mbuzz.server.storage.port",
     },
     "mbuzz.server.attribution": {"mbuzz.server.model"},
@@ -280,7 +282,12 @@ ALLOWED = {
         "mbuzz.server.reporting",
         "mbuzz.server.storage.port",
     },
-    "mbuzz.server.storage": {"mbuzz.errors", "mbuzz.guard", "mbuzz.server.model"},
+    "mbuzz.server.storage": {
+        "mbuzz.errors",
+        "mbuzz.guard",
+        "mbuzz.server.model",
+        "mbuzz.server.policy",
+    },
 }
 
 IMPURE = {

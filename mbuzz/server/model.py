@@ -147,6 +147,7 @@ class TrackCall:
     session_id: str | None
     occurred_at_ms: int
     received_at_ms: int
+    said_ms: int | None = None  # what the client's clock said; None: it said nothing
     url: str | None = None
     referrer: str | None = None
     user_agent: str | None = None

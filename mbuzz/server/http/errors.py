@@ -23,3 +23,8 @@ class HttpError(Exception):
         self.sentence = sentence
         self.details = details
         self.headers = headers
+
+
+def unprocessable(errors: Sequence[str]) -> HttpError:
+    """Return the answer to a call that is JSON, but not a usable one."""
+    return HttpError(422, "invalid", "; ".join(errors), details=list(errors))

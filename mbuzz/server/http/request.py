@@ -22,6 +22,7 @@ class Request:
         self.method = str(environ.get("REQUEST_METHOD", "GET")).upper()
         raw_path = str(environ.get("PATH_INFO", "")) or "/"
         self.path = raw_path.encode("latin-1", "replace").decode("utf-8", "replace")
+        self.parameters: Mapping[str, str] = {}  # of the path, by name
         self._body: bytes | None = None
 
     def header(self, name: str) -> str | None:

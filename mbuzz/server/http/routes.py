@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from mbuzz.server.http.errors import HttpError
 from mbuzz.server.http.request import Request
@@ -12,13 +14,20 @@ from mbuzz.server.http.response import Response
 Handler = Callable[[Request], Response]
 
 
+_PARAMETER: Final = re.compile(r"\{(\w+)\}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One method of one path."""
+    """One method of one path; ``{name}`` in it is any one segment.
+
+    `scope` is what a key must be allowed to do; None where no key is asked for.
+    """
 
     method: str
     path: str
     handler: Handler
+    scope: str | None = None
 
 
 class Router:
@@ -29,6 +38,11 @@ class Router:
         self._paths: dict[str, dict[str, Handler]] = {}
         for route in self.routes:
             self._paths.setdefault(route.path, {})[route.method] = route.handler
+        self._patterns = [
+            (re.compile(_PARAMETER.sub(r"(?P<\1>[^/]+)", path)), methods)
+            for path, methods in self._paths.items()
+            if "{" in path
+        ]
 
     def find(self, request: Request) -> Handler:
         """Return the handler; HEAD is answered by GET's.
@@ -36,7 +50,7 @@ class Router:
         Raises:
             HttpError: If the path or the method is unknown.
         """
-        methods = self._paths.get(request.path)
+        methods = self._paths.get(request.path) or self._by_pattern(request)
         if methods is None:
             raise HttpError(
                 404,
@@ -53,3 +67,10 @@ class Router:
                 headers=[("Allow", ", ".join(allowed))],
             )
         return methods[method]
+
+    def _by_pattern(self, request: Request) -> dict[str, Handler] | None:
+        for pattern, methods in self._patterns:
+            if found := pattern.fullmatch(request.path):
+                request.parameters = found.groupdict()
+                return methods
+        return None

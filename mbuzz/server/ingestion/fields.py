@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from mbuzz import protocol
-from mbuzz.server.ingestion.timing import BadTimeError, Timing
+from mbuzz.server.ingestion.timing import BadTimeError, Moment, Timing
 
 _PRINTABLE = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -115,8 +115,8 @@ def read_event_id(item: Mapping[str, object], errors: list[str]) -> str | None:
 
 def read_time(
     item: Mapping[str, object], timing: Timing, errors: list[str], also: str = ""
-) -> tuple[int, frozenset[str]]:
-    """Return when it happened in UTC milliseconds, and what is odd about that."""
+) -> Moment:
+    """Return when it happened."""
     given = item.get("timestamp")
     if also and item.get(also) is not None:
         given = item[also]
@@ -124,7 +124,7 @@ def read_time(
         return timing.resolve(given)
     except BadTimeError as error:
         errors.append(str(error))
-        return timing.received_at_ms, frozenset()
+        return Moment(timing.received_at_ms, None)
 
 
 def read_text(item: Mapping[str, object], name: str) -> str | None:

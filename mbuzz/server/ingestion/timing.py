@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from mbuzz.clock import to_ms
 
@@ -14,6 +14,7 @@ _SKEW_TO_MS: Final = 86_400_000
 _FUTURE_MS: Final = 300_000
 MAX_EVENT_AGE_MS: Final = 30 * 86_400_000
 _SLACK_MS: Final = 3_600_000  # a retried event may be a little older than allowed
+_CLOCK_FUTURE: Final = frozenset({"clock_future"})
 
 
 class BadTimeError(ValueError):
@@ -41,6 +42,17 @@ def parse(value: object) -> int:
     raise BadTimeError("timestamp must be a valid ISO8601 datetime")
 
 
+class Moment(NamedTuple):
+    """When something happened, in UTC milliseconds, and what is odd about that.
+
+    `said_ms` is what the client's clock said; None if it said nothing.
+    """
+
+    at_ms: int
+    said_ms: int | None
+    flags: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
     """When a batch arrived, its client's error of clock, the account's currency."""
@@ -63,18 +75,19 @@ class Timing:
             skew = 0
         return cls(received_at_ms=received_at_ms, skew_ms=skew, currency=currency)
 
-    def resolve(self, value: object) -> tuple[int, frozenset[str]]:
-        """Return the time in UTC milliseconds, and flags about it; None is now.
+    def resolve(self, value: object) -> Moment:
+        """Return when it happened; None is now.
 
         Raises:
             BadTimeError: If it cannot be read, or is older than is accepted.
         """
         if value is None:
-            return self.received_at_ms, frozenset()
-        at_ms = parse(value) + self.skew_ms
+            return Moment(self.received_at_ms, None)
+        said_ms = parse(value)
+        at_ms = said_ms + self.skew_ms
         if at_ms > self.received_at_ms + _FUTURE_MS:
-            return self.received_at_ms, frozenset({"clock_future"})
+            return Moment(self.received_at_ms, said_ms, _CLOCK_FUTURE)
         if at_ms < self.received_at_ms - MAX_EVENT_AGE_MS - _SLACK_MS:
             days = MAX_EVENT_AGE_MS // 86_400_000
             raise BadTimeError(f"too_old: timestamp is more than {days} days ago")
-        return at_ms, frozenset()
+        return Moment(at_ms, said_ms)

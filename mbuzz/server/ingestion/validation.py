@@ -81,7 +81,7 @@ def check_track(
         errors.append("event_type is required")
     visitor_id, user_id = people(item, errors)
     properties = read_mapping(item, "properties", errors, warnings)
-    occurred_at_ms, flags = read_time(item, timing, errors)
+    moment = read_time(item, timing, errors)
     event_id = read_event_id(item, errors)
     if errors:
         raise InvalidError(*errors)
@@ -91,14 +91,15 @@ def check_track(
         visitor_id=visitor_id,
         user_id=user_id,
         session_id=read_session(item),
-        occurred_at_ms=occurred_at_ms,
+        occurred_at_ms=moment.at_ms,
         received_at_ms=timing.received_at_ms,
+        said_ms=moment.said_ms,
         url=page_fact(item, properties, "url"),
         referrer=page_fact(item, properties, "referrer"),
         user_agent=page_fact(item, properties, "user_agent", empty=True),
         prefetch=properties.get("prefetch") is True,
         ignore_referrer=item.get("ignore_referrer") is True,
-        flags=flags,
+        flags=moment.flags,
         properties=properties,
     )
 
@@ -115,7 +116,7 @@ def check_identify(
     user_id = read_id(item, "user_id", errors, required=True)
     visitor_id = read_visitor(item, errors)
     traits = read_mapping(item, "traits", errors, warnings)
-    at_ms, _ = read_time(item, timing, errors)
+    at_ms = read_time(item, timing, errors).at_ms
     if errors or user_id is None:
         raise InvalidError(*errors)
     return IdentifyCall(
@@ -134,7 +135,7 @@ def check_alias(
     errors: list[str] = []
     user_id = read_id(item, "user_id", errors, required=True)
     previous_id = read_id(item, "previous_id", errors, required=True)
-    at_ms, _ = read_time(item, timing, errors)
+    at_ms = read_time(item, timing, errors).at_ms
     if errors or user_id is None or previous_id is None:
         raise InvalidError(*errors)
     return AliasCall(user_id=user_id, previous_id=previous_id, at_ms=at_ms)
@@ -153,7 +154,7 @@ def check_group(
     user_id = read_id(item, "user_id", errors)
     visitor_id = read_visitor(item, errors)
     traits = read_mapping(item, "traits", errors, warnings)
-    at_ms, _ = read_time(item, timing, errors)
+    at_ms = read_time(item, timing, errors).at_ms
     if errors or group_id is None:
         raise InvalidError(*errors)
     return GroupCall(
@@ -187,7 +188,7 @@ def check_conversion(
         user_id = read_id(item, "user_id", errors)
     currency, revenue_minor = _revenue(item, timing, errors, warnings)
     properties = read_mapping(item, "properties", errors, warnings)
-    at_ms, _ = read_time(item, timing, errors, also="converted_at")
+    at_ms = read_time(item, timing, errors, also="converted_at").at_ms
     if errors:
         raise InvalidError(*errors)
     conversion_id, dedupe_key = _conversion_keys(

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mbuzz.server.policy import policy_of
 from mbuzz.server.storage.connection import Connection, Row, first
 from mbuzz.server.storage.port import Account, ApiKey, User
 
-_ACCOUNT = "a.id, a.public_id, a.name, a.currency, a.timezone"
+_ACCOUNT = "a.id, a.public_id, a.name, a.currency, a.timezone, a.settings"
 _KEY = (
     "k.id, k.public_id, k.live, k.hint, k.name, k.created_at_ms, "
-    f"k.last_used_at_ms, k.revoked_at_ms, {_ACCOUNT}"
+    f"k.last_used_at_ms, k.revoked_at_ms, k.scopes, {_ACCOUNT}"
 )
 
 
 def _account(row: Row) -> Account:
     return Account(
-        id=row[0], public_id=row[1], name=row[2], currency=row[3], timezone=row[4]
+        id=row[0],
+        public_id=row[1],
+        name=row[2],
+        currency=row[3],
+        timezone=row[4],
+        policy=policy_of(row[3], row[4], row[5]),
     )
 
 
@@ -30,7 +36,8 @@ def _key(row: Row) -> ApiKey:
         created_at_ms=row[5],
         last_used_at_ms=row[6],
         revoked_at_ms=row[7],
-        account=_account(row[8:]),
+        scopes=frozenset(row[8].split()),
+        account=_account(row[9:]),
     )
 
 
@@ -52,7 +59,7 @@ class SqlAccountStore:
         rows = self._db.rows(
             "INSERT INTO accounts (public_id, name, currency, timezone, created_at_ms)"
             " VALUES (:public_id, :name, :currency, :timezone, :now)"
-            " RETURNING id, public_id, name, currency, timezone",
+            " RETURNING id, public_id, name, currency, timezone, settings",
             {
                 "public_id": public_id,
                 "name": name,

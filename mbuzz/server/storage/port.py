@@ -11,7 +11,15 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from mbuzz.errors import MbuzzError
-from mbuzz.server.model import Credit, Landing, Session, Tenant, Touchpoint, WebEvent
+from mbuzz.server.model import (
+    Credit,
+    Landing,
+    Session,
+    Tenant,
+    Touchpoint,
+    TrackCall,
+)
+from mbuzz.server.policy import Policy
 
 T = TypeVar("T")
 
@@ -33,6 +41,7 @@ class Account:
     name: str
     currency: str
     timezone: str
+    policy: Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +54,7 @@ class ApiKey:
     live: bool
     hint: str
     name: str
+    scopes: frozenset[str]
     created_at_ms: int
     last_used_at_ms: int | None
     revoked_at_ms: int | None
@@ -63,6 +73,7 @@ class User:
     account: Account
     email: str
     password_hash: str
+    role: str = "owner"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,11 +91,20 @@ class SessionRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRow:
-    """A stored web event, and the session it is in."""
+    """A stored web event, and the session it is in.
+
+    `landing` is None where the URL and the referrer say all of it.
+    """
 
     id: int
     session: int | None
-    event: WebEvent
+    event_id: str
+    occurred_at_ms: int
+    url: str
+    is_page_view: bool
+    client_session_id: str | None
+    referrer: str | None
+    landing: Landing | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +121,11 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewEvent:
-    """An event about to be stored; `landing` is None for a server event."""
+    """An event about to be stored.
+
+    `url` is None for a server event, `landing` where URL and referrer say all of it;
+    `said_ms` is what the client's clock said.
+    """
 
     event_id: str
     event_type: str
@@ -110,6 +134,7 @@ class NewEvent:
     client_session_id: str | None
     occurred_at_ms: int
     received_at_ms: int
+    said_ms: int | None
     url: str | None
     referrer: str | None
     landing: Landing | None
@@ -256,6 +281,7 @@ class TrackingStore(Protocol):
     ) -> None: ...
 
     def insert_event(self, tenant: Tenant, event: NewEvent) -> int | None: ...
+    def repeated(self, tenant: Tenant, call: TrackCall) -> StoredEvent | None: ...
     def event(self, tenant: Tenant, event_id: str) -> StoredEvent | None: ...
     def web_events(
         self, tenant: Tenant, visitor: int, from_ms: int, to_ms: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
-from mbuzz.server.model import DIRECT, Landing, Session, Tenant, WebEvent
+from mbuzz.server.model import Landing, Session, Tenant, TrackCall
 from mbuzz.server.storage.connection import (
     TENANT,
     Connection,
@@ -20,6 +20,7 @@ from mbuzz.server.storage.group_sql import SqlGroupStore
 from mbuzz.server.storage.identity_sql import SqlIdentityStore
 from mbuzz.server.storage.port import EventRow, NewEvent, SessionRow, StoredEvent
 
+_HOUR_MS = 3_600_000
 _EVENT = (
     "id, session, event_id, occurred_at_ms, url, event_type, client_session_id,"
     " referrer, landing"
@@ -31,8 +32,8 @@ _SESSION = (
 
 
 def _dump_landing(landing: Landing | None) -> str | None:
-    """Keep what the fold needs again; most hits are direct and keep nothing."""
-    if landing is None or landing == DIRECT:
+    """Keep what the fold needs again, unless the URL and the referrer say it."""
+    if landing is None:
         return None
     return dump(
         {
@@ -50,9 +51,9 @@ def _dump_landing(landing: Landing | None) -> str | None:
     )
 
 
-def _load_landing(text: str | None) -> Landing:
+def _load_landing(text: str | None) -> Landing | None:
     if text is None:
-        return DIRECT
+        return None
     kept = json.loads(text)
     key = kept.pop("key")
     flags = kept.pop("flags")
@@ -65,15 +66,13 @@ def _event_row(row: Row) -> EventRow:
     return EventRow(
         id=row[0],
         session=row[1],
-        event=WebEvent(
-            event_id=row[2],
-            occurred_at_ms=row[3],
-            url=row[4],
-            is_page_view=row[5] == "page_view",
-            client_session_id=row[6],
-            referrer=row[7],
-            landing=_load_landing(row[8]),
-        ),
+        event_id=row[2],
+        occurred_at_ms=row[3],
+        url=row[4],
+        is_page_view=row[5] == "page_view",
+        client_session_id=row[6],
+        referrer=row[7],
+        landing=_load_landing(row[8]),
     )
 
 
@@ -115,6 +114,11 @@ def _session_values(
     }
 
 
+def _hour(said_ms: int | None, received_at_ms: int) -> int:
+    """Return the hour that is part of an event's key."""
+    return (received_at_ms if said_ms is None else said_ms) // _HOUR_MS
+
+
 class SqlTrackingStore(SqlIdentityStore, SqlGroupStore, SqlConversionStore):
     """`TrackingStore` in SQL; people, groups and conversions are in the bases."""
 
@@ -153,17 +157,21 @@ class SqlTrackingStore(SqlIdentityStore, SqlGroupStore, SqlConversionStore):
     # -- events --
 
     def insert_event(self, tenant: Tenant, event: NewEvent) -> int | None:
+        said_ms = event.said_ms
+        corrected = said_ms is not None and said_ms != event.occurred_at_ms
         row = first(
             self._db.rows(
-                "INSERT INTO events (account_id, live, event_id, event_type, visitor,"
-                " identity, client_session_id, occurred_at_ms, received_at_ms, url,"
-                " referrer, landing, bot_reason, flags, properties) VALUES"
-                " (:account_id, :live, :event_id, :event_type, :visitor, :identity,"
-                " :client_session_id, :occurred_at_ms, :received_at_ms, :url,"
-                " :referrer, :landing, :bot_reason, :flags, :properties)"
+                "INSERT INTO events (account_id, live, id_hour, event_id, event_type,"
+                " visitor, identity, client_session_id, occurred_at_ms, received_at_ms,"
+                " said_at_ms, url, referrer, landing, bot_reason, flags, properties)"
+                " VALUES (:account_id, :live, :id_hour, :event_id, :event_type,"
+                " :visitor, :identity, :client_session_id, :occurred_at_ms,"
+                " :received_at_ms, :said_at_ms, :url, :referrer, :landing, :bot_reason,"
+                " :flags, :properties)"
                 " ON CONFLICT DO NOTHING RETURNING id",
                 {
                     **owner(tenant),
+                    "id_hour": _hour(said_ms, event.received_at_ms),
                     "event_id": event.event_id,
                     "event_type": event.event_type,
                     "visitor": event.visitor,
@@ -171,6 +179,7 @@ class SqlTrackingStore(SqlIdentityStore, SqlGroupStore, SqlConversionStore):
                     "client_session_id": event.client_session_id,
                     "occurred_at_ms": event.occurred_at_ms,
                     "received_at_ms": event.received_at_ms,
+                    "said_at_ms": said_ms if corrected else None,
                     "url": event.url,
                     "referrer": event.referrer,
                     "landing": _dump_landing(event.landing),
@@ -182,7 +191,28 @@ class SqlTrackingStore(SqlIdentityStore, SqlGroupStore, SqlConversionStore):
         )
         return int(row[0]) if row else None
 
+    def repeated(self, tenant: Tenant, call: TrackCall) -> StoredEvent | None:
+        """Return the event that *call* repeats.
+
+        A repeat says the same time. One without a time is looked for in the hour of
+        its receipt and the one before.
+        """
+        hour = _hour(call.said_ms, call.received_at_ms)
+        hours = [hour] if call.said_ms is not None else [hour, hour - 1]
+        return self._stored(tenant, call.event_id, f"e.id_hour IN ({in_list(hours)})")
+
     def event(self, tenant: Tenant, event_id: str) -> StoredEvent | None:
+        """Return an event by its id alone, whenever it was."""
+        return self._stored(
+            tenant,
+            event_id,
+            "e.id_hour IN (WITH RECURSIVE hours (hour) AS (SELECT MAX(id_hour)"
+            f" FROM events WHERE {TENANT} UNION ALL SELECT (SELECT MAX(id_hour)"
+            f" FROM events WHERE {TENANT} AND id_hour < hours.hour) FROM hours"
+            " WHERE hours.hour IS NOT NULL) SELECT hour FROM hours)",
+        )
+
+    def _stored(self, tenant: Tenant, event_id: str, within: str) -> StoredEvent | None:
         row = first(
             self._db.rows(
                 "SELECT e.id, e.event_type, e.visitor, e.identity, v.visitor_id,"
@@ -190,7 +220,7 @@ class SqlTrackingStore(SqlIdentityStore, SqlGroupStore, SqlConversionStore):
                 " FROM events e LEFT JOIN visitors v ON v.id = e.visitor"
                 " LEFT JOIN sessions s ON s.id = e.session"
                 " WHERE e.account_id = :account_id AND e.live = :live"
-                " AND e.event_id = :event_id",
+                f" AND e.event_id = :event_id AND {within} ORDER BY e.id LIMIT 1",
                 {**owner(tenant), "event_id": event_id},
             )
         )

@@ -8,16 +8,16 @@ from mbuzz.server import money
 from mbuzz.server.attribution import models
 from mbuzz.server.attribution.journeys import LOOKBACK_MS, eligible
 from mbuzz.server.model import Credit, Tenant, Touchpoint
+from mbuzz.server.policy import Policy
 from mbuzz.server.storage.port import ConversionRow, TrackingStore
-from mbuzz.server.tracking.sessions import TIMEOUT_MS
 
 
 def attribute(
-    store: TrackingStore, tenant: Tenant, conversion: ConversionRow
+    store: TrackingStore, tenant: Tenant, policy: Policy, conversion: ConversionRow
 ) -> Sequence[Credit]:
     """Work out and keep a conversion's credits under every model, and return them."""
     journey = eligible(
-        _touchpoints(store, tenant, conversion),
+        _touchpoints(store, tenant, policy, conversion),
         conversion.converted_at_ms,
         LOOKBACK_MS,
     )
@@ -32,7 +32,7 @@ def attribute(
 
 
 def _touchpoints(
-    store: TrackingStore, tenant: Tenant, conversion: ConversionRow
+    store: TrackingStore, tenant: Tenant, policy: Policy, conversion: ConversionRow
 ) -> Sequence[Touchpoint]:
     """Return the sessions of the person who converted, on every device.
 
@@ -52,7 +52,9 @@ def _touchpoints(
         for touchpoint in store.touchpoints_of_identities(tenant, group, at_ms)
     }
     if visitor is not None:
-        current = store.session_covering(tenant, visitor, at_ms, TIMEOUT_MS)
+        current = store.session_covering(
+            tenant, visitor, at_ms, policy.session_timeout_ms
+        )
         if current is not None and current.id not in found:
             for touchpoint in store.touchpoints_of_visitor(tenant, visitor, at_ms):
                 if touchpoint.session_id == current.id:
@@ -63,6 +65,7 @@ def _touchpoints(
 def attribute_again(
     store: TrackingStore,
     tenant: Tenant,
+    policy: Policy,
     *,
     visitor: int | None = None,
     identity: int | None = None,
@@ -86,15 +89,15 @@ def attribute_again(
     if visitor is not None:
         visitors.add(visitor)
     for conversion in store.conversions_of(tenant, identities, visitors, from_ms):
-        attribute(store, tenant, conversion)
+        attribute(store, tenant, policy, conversion)
 
 
 def attribute_covered(
-    store: TrackingStore, tenant: Tenant, visitor: int, from_ms: int
+    store: TrackingStore, tenant: Tenant, policy: Policy, visitor: int, from_ms: int
 ) -> None:
     """Renew the credits of a visitor's own conversions from *from_ms* on.
 
     A visit that goes on for longer may cover a conversion that was known before.
     """
     for conversion in store.conversions_of(tenant, (), (visitor,), from_ms):
-        attribute(store, tenant, conversion)
+        attribute(store, tenant, policy, conversion)

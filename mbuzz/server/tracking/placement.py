@@ -7,13 +7,10 @@ from dataclasses import dataclass
 
 from mbuzz import ids
 from mbuzz.server.model import Session, Tenant, WebEvent
+from mbuzz.server.policy import Policy
 from mbuzz.server.storage.port import EventRow, SessionRow, TrackingStore
-from mbuzz.server.tracking.sessions import (
-    TIMEOUT_MS,
-    fold,
-    is_internal_link,
-    splits,
-)
+from mbuzz.server.tracking.pages import stored_page
+from mbuzz.server.tracking.sessions import fold, is_internal_link, splits
 from mbuzz.server.tracking.sources import list_version
 
 
@@ -31,7 +28,12 @@ class Placed:
 
 
 def place(
-    store: TrackingStore, tenant: Tenant, visitor: int, row: int, event: WebEvent
+    store: TrackingStore,
+    tenant: Tenant,
+    policy: Policy,
+    visitor: int,
+    row: int,
+    event: WebEvent,
 ) -> Placed:
     """Put a stored web event into its session.
 
@@ -40,16 +42,17 @@ def place(
     """
     latest = store.latest_sessions(tenant, visitor)
     if not latest:
-        return _begin(store, tenant, visitor, row, event)
+        return _begin(store, tenant, policy, visitor, row, event)
     newest = max(session.last_event_at_ms for session in latest)
     ended_together = len({session.last_event_at_ms for session in latest}) < len(latest)
     if event.occurred_at_ms <= newest or ended_together:
-        return _fold_again(store, tenant, visitor, row, event.occurred_at_ms)
+        return _fold_again(store, tenant, policy, visitor, row, event.occurred_at_ms)
     session = latest[0]  # of those that began together the one that ended last
     events = store.web_event_rows(tenant, {session.first_event, session.last_event})
-    opening = events[session.first_event].event
-    if splits(opening, events[session.last_event].event, event):
-        return _begin(store, tenant, visitor, row, event)
+    opening = stored_page(events[session.first_event], policy)
+    latest_page = stored_page(events[session.last_event], policy)
+    if splits(opening, latest_page, event, policy):
+        return _begin(store, tenant, policy, visitor, row, event)
     internal = is_internal_link(opening, event)
     store.extend_session(
         tenant,
@@ -60,30 +63,41 @@ def place(
         frozenset({"internal_utm"} if internal else ()),
     )
     store.set_session(tenant, row, session.id)
-    end_ms = session.last_event_at_ms + TIMEOUT_MS
+    end_ms = session.last_event_at_ms + policy.session_timeout_ms
     if not store.knows_later(tenant, visitor, end_ms):
         return Placed(session=session)
-    _attach(store, tenant, visitor, end_ms, event.occurred_at_ms)
+    _attach(store, tenant, policy, visitor, end_ms, event.occurred_at_ms)
     return Placed(session=session, covered_from_ms=end_ms)
 
 
 def _attach(
-    store: TrackingStore, tenant: Tenant, visitor: int, from_ms: int, last_ms: int
+    store: TrackingStore,
+    tenant: Tenant,
+    policy: Policy,
+    visitor: int,
+    from_ms: int,
+    last_ms: int,
 ) -> None:
     """Give server events their sessions, up to when the last one's time is over."""
+    timeout_ms = policy.session_timeout_ms
     store.attach_server_events(
-        tenant, visitor, from_ms, last_ms + TIMEOUT_MS, TIMEOUT_MS
+        tenant, visitor, from_ms, last_ms + timeout_ms, timeout_ms
     )
 
 
 def _begin(
-    store: TrackingStore, tenant: Tenant, visitor: int, row: int, event: WebEvent
+    store: TrackingStore,
+    tenant: Tenant,
+    policy: Policy,
+    visitor: int,
+    row: int,
+    event: WebEvent,
 ) -> Placed:
     session = _insert(store, tenant, visitor, Session(events=(event,)), row, row)
     store.set_session(tenant, row, session)
     at_ms = event.occurred_at_ms
     if store.knows_later(tenant, visitor, at_ms):
-        _attach(store, tenant, visitor, at_ms, at_ms)
+        _attach(store, tenant, policy, visitor, at_ms, at_ms)
     return Placed(session=store.session(tenant, session), changed_from_ms=at_ms)
 
 
@@ -107,13 +121,18 @@ def _insert(
 
 
 def _fold_again(
-    store: TrackingStore, tenant: Tenant, visitor: int, row: int, at_ms: int
+    store: TrackingStore,
+    tenant: Tenant,
+    policy: Policy,
+    visitor: int,
+    row: int,
+    at_ms: int,
 ) -> Placed:
     """Fold what lies between the nearest gaps around *at_ms*; no more can change."""
-    before, from_ms, to_ms = _window(store, tenant, visitor, at_ms)
+    before, from_ms, to_ms = _window(store, tenant, policy, visitor, at_ms)
     rows = store.web_events(tenant, visitor, from_ms, to_ms)
-    row_of = {stored.event.event_id: stored for stored in rows}
-    folded = fold(stored.event for stored in rows)
+    row_of = {stored.event_id: stored for stored in rows}
+    folded = fold((stored_page(stored, policy) for stored in rows), policy)
     keepers = _keep_ids(folded, row_of, before)
     for old in before:
         if old.id not in keepers:
@@ -132,18 +151,19 @@ def _fold_again(
             if member.id == row:
                 home = keeper
     assert home is not None, "the fold lost an event"
-    _attach(store, tenant, visitor, from_ms, to_ms)
+    _attach(store, tenant, policy, visitor, from_ms, to_ms)
     return Placed(session=store.session(tenant, home), changed_from_ms=at_ms)
 
 
 def _window(
-    store: TrackingStore, tenant: Tenant, visitor: int, at_ms: int
+    store: TrackingStore, tenant: Tenant, policy: Policy, visitor: int, at_ms: int
 ) -> tuple[Sequence[SessionRow], int, int]:
     """Return the sessions that no gap separates from *at_ms*, and their extent."""
     from_ms = to_ms = at_ms
+    timeout_ms = policy.session_timeout_ms
     while True:
         sessions = store.sessions_between(
-            tenant, visitor, from_ms - TIMEOUT_MS, to_ms + TIMEOUT_MS
+            tenant, visitor, from_ms - timeout_ms, to_ms + timeout_ms
         )
         earliest = min([at_ms, *(session.started_at_ms for session in sessions)])
         latest = max([at_ms, *(session.last_event_at_ms for session in sessions)])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mbuzz import protocol
 from mbuzz.server.model import (
     AliasCall,
     Call,
@@ -15,8 +14,8 @@ from mbuzz.server.model import (
     IdentifyCall,
     Tenant,
     TrackCall,
-    WebEvent,
 )
+from mbuzz.server.policy import Policy
 from mbuzz.server.storage.port import (
     ConversionRow,
     NewConversion,
@@ -30,10 +29,8 @@ from mbuzz.server.tracking.conversions import (
     attribute_again,
     attribute_covered,
 )
-from mbuzz.server.tracking.landing import read_landing
+from mbuzz.server.tracking.pages import Page, page_of
 from mbuzz.server.tracking.placement import place
-from mbuzz.server.tracking.sessions import TIMEOUT_MS
-from mbuzz.server.tracking.storable import stored_referrer, stored_url
 
 _PAGE_FIELDS = frozenset({"url", "referrer", "user_agent", "prefetch"})
 
@@ -88,21 +85,21 @@ Recorded = (
 
 
 def process(
-    store: TrackingStore, tenant: Tenant, call: Call, currency: str
+    store: TrackingStore, tenant: Tenant, policy: Policy, call: Call
 ) -> Recorded:
-    """Carry out one call; *currency* is the account's."""
+    """Carry out one call under its account's policy."""
     try:
         match call:
             case TrackCall():
-                return _record_event(store, tenant, call)
+                return _record_event(store, tenant, policy, call)
             case IdentifyCall():
-                return _identify(store, tenant, call)
+                return _identify(store, tenant, policy, call)
             case AliasCall():
-                return _alias(store, tenant, call)
+                return _alias(store, tenant, policy, call)
             case GroupCall():
-                return _group(store, tenant, call)
+                return _group(store, tenant, policy, call)
             case ConversionCall():
-                return _record_conversion(store, tenant, call, currency)
+                return _record_conversion(store, tenant, policy, call)
     except identities.RefusedError as error:
         return Refused(error=str(error))
 
@@ -111,9 +108,9 @@ def process(
 
 
 def _record_event(
-    store: TrackingStore, tenant: Tenant, call: TrackCall
+    store: TrackingStore, tenant: Tenant, policy: Policy, call: TrackCall
 ) -> EventRecorded:
-    stored = store.event(tenant, call.event_id)
+    stored = store.repeated(tenant, call)
     if stored is not None:
         return EventRecorded(
             event_id=call.event_id,
@@ -123,15 +120,15 @@ def _record_event(
             duplicate=True,
         )
     visitor, identity = _who(
-        store, tenant, call.visitor_id, call.user_id, call.occurred_at_ms
+        store, tenant, policy, call.visitor_id, call.user_id, call.occurred_at_ms
     )
-    page = _page(call)
+    page = page_of(call, policy)
     reason = bot_reason(call.user_agent, prefetch=call.prefetch) if page else None
     row = store.insert_event(tenant, _new_event(call, visitor, identity, page, reason))
     assert row is not None, "one writer: the id was free a moment ago"
     session_id = None
     if visitor is not None and reason is None:
-        session_id = _into_session(store, tenant, call, visitor, row, page)
+        session_id = _into_session(store, tenant, policy, call, visitor, row, page)
     return EventRecorded(
         event_id=call.event_id,
         event_type=call.event_type,
@@ -144,6 +141,7 @@ def _record_event(
 def _who(
     store: TrackingStore,
     tenant: Tenant,
+    policy: Policy,
     visitor_id: str | None,
     user_id: str | None,
     at_ms: int,
@@ -157,13 +155,14 @@ def _who(
     if visitor is None or identity is None:
         return visitor, identity
     since_ms = identities.link(store, tenant, visitor, identity, at_ms)
-    _renew(store, tenant, visitor, identity, since_ms)
+    _renew(store, tenant, policy, visitor, identity, since_ms)
     return visitor, identity
 
 
 def _renew(
     store: TrackingStore,
     tenant: Tenant,
+    policy: Policy,
     visitor: int | None,
     identity: int,
     since_ms: int | None,
@@ -171,36 +170,15 @@ def _renew(
     """Renew what follows from who is who, if that changed."""
     if since_ms is not None:
         attribute_again(
-            store, tenant, visitor=visitor, identity=identity, from_ms=since_ms
+            store, tenant, policy, visitor=visitor, identity=identity, from_ms=since_ms
         )
-
-
-def _page(call: TrackCall) -> WebEvent | None:
-    """Return the event as the session fold sees it; None if it has no page."""
-    if call.url is None:
-        return None
-    landing = read_landing(
-        call.url,
-        call.referrer,
-        properties=call.properties,
-        ignore_referrer=call.ignore_referrer,
-    )
-    return WebEvent(
-        event_id=call.event_id,
-        occurred_at_ms=call.occurred_at_ms,
-        url=stored_url(call.url),
-        is_page_view=call.event_type == protocol.PAGE_VIEW,
-        client_session_id=call.session_id,
-        referrer=stored_referrer(call.referrer),
-        landing=landing,
-    )
 
 
 def _new_event(
     call: TrackCall,
     visitor: int | None,
     identity: int | None,
-    page: WebEvent | None,
+    page: Page | None,
     reason: str | None,
 ) -> NewEvent:
     return NewEvent(
@@ -211,9 +189,10 @@ def _new_event(
         client_session_id=call.session_id,
         occurred_at_ms=call.occurred_at_ms,
         received_at_ms=call.received_at_ms,
-        url=page.url if page else None,
-        referrer=page.referrer if page else None,
-        landing=page.landing if page else None,
+        said_ms=call.said_ms,
+        url=page.event.url if page else None,
+        referrer=page.event.referrer if page else None,
+        landing=page.kept_landing if page else None,
         bot_reason=reason,
         flags=call.flags,
         properties=_own(call.properties),
@@ -228,10 +207,11 @@ def _own(properties: Mapping[str, object]) -> Mapping[str, object]:
 def _into_session(
     store: TrackingStore,
     tenant: Tenant,
+    policy: Policy,
     call: TrackCall,
     visitor: int,
     row: int,
-    page: WebEvent | None,
+    page: Page | None,
 ) -> str | None:
     """Return the session's id as the client knows it.
 
@@ -239,17 +219,19 @@ def _into_session(
     """
     if page is None:
         session = store.session_covering(
-            tenant, visitor, call.occurred_at_ms, TIMEOUT_MS
+            tenant, visitor, call.occurred_at_ms, policy.session_timeout_ms
         )
         if session is None:
             return None
         store.set_session(tenant, row, session.id)
         return call.session_id or session.client_session_id or session.public_id
-    placed = place(store, tenant, visitor, row, page)
+    placed = place(store, tenant, policy, visitor, row, page.event)
     if placed.changed_from_ms is not None:
-        attribute_again(store, tenant, visitor=visitor, from_ms=placed.changed_from_ms)
+        attribute_again(
+            store, tenant, policy, visitor=visitor, from_ms=placed.changed_from_ms
+        )
     elif placed.covered_from_ms is not None:
-        attribute_covered(store, tenant, visitor, placed.covered_from_ms)
+        attribute_covered(store, tenant, policy, visitor, placed.covered_from_ms)
     return (
         call.session_id or placed.session.client_session_id or placed.session.public_id
     )
@@ -259,31 +241,37 @@ def _into_session(
 
 
 def _identify(
-    store: TrackingStore, tenant: Tenant, call: IdentifyCall
+    store: TrackingStore, tenant: Tenant, policy: Policy, call: IdentifyCall
 ) -> IdentityRecorded:
     identity, visitor, since_ms = identities.identify(store, tenant, call)
-    _renew(store, tenant, visitor, identity, since_ms)
+    _renew(store, tenant, policy, visitor, identity, since_ms)
     return IdentityRecorded(
         identity_id=store.identity_public_id(tenant, identity),
         visitor_linked=visitor is not None,
     )
 
 
-def _alias(store: TrackingStore, tenant: Tenant, call: AliasCall) -> IdentityRecorded:
+def _alias(
+    store: TrackingStore, tenant: Tenant, policy: Policy, call: AliasCall
+) -> IdentityRecorded:
     identity, visitor, since_ms = identities.alias(store, tenant, call)
-    _renew(store, tenant, visitor, identity, since_ms)
+    _renew(store, tenant, policy, visitor, identity, since_ms)
     return IdentityRecorded(
         identity_id=store.identity_public_id(tenant, identity), visitor_linked=True
     )
 
 
-def _group(store: TrackingStore, tenant: Tenant, call: GroupCall) -> GroupRecorded:
+def _group(
+    store: TrackingStore, tenant: Tenant, policy: Policy, call: GroupCall
+) -> GroupRecorded:
     if call.call_id and not store.claim_group_call(tenant, call.call_id):
         return GroupRecorded(duplicate=True)
     group = store.ensure_group(tenant, call.group_id, call.at_ms)
     if call.traits:
         store.merge_group_traits(tenant, group, call.traits, call.at_ms)
-    visitor, identity = _who(store, tenant, call.visitor_id, call.user_id, call.at_ms)
+    visitor, identity = _who(
+        store, tenant, policy, call.visitor_id, call.user_id, call.at_ms
+    )
     if identity is not None:
         store.add_member(tenant, group, identity, None, call.at_ms)
     elif visitor is not None:
@@ -295,7 +283,7 @@ def _group(store: TrackingStore, tenant: Tenant, call: GroupCall) -> GroupRecord
 
 
 def _record_conversion(
-    store: TrackingStore, tenant: Tenant, call: ConversionCall, currency: str
+    store: TrackingStore, tenant: Tenant, policy: Policy, call: ConversionCall
 ) -> ConversionRecorded:
     known = store.find_conversion(tenant, call.conversion_id, call.dedupe_key)
     if known is not None:
@@ -304,7 +292,7 @@ def _record_conversion(
             credits=store.credits(tenant, known.id),
             duplicate=True,
             amount_differs=(known.revenue_minor, known.currency)
-            != (call.revenue_minor, call.currency or currency),
+            != (call.revenue_minor, call.currency or policy.currency),
         )
     stored = None
     if call.event_id is not None:
@@ -312,7 +300,7 @@ def _record_conversion(
         if stored is None:
             raise identities.RefusedError("event_id is not known here")
     visitor, identity = _who(
-        store, tenant, call.visitor_id, call.user_id, call.converted_at_ms
+        store, tenant, policy, call.visitor_id, call.user_id, call.converted_at_ms
     )
     if stored is not None:
         visitor = visitor if visitor is not None else stored.visitor
@@ -327,7 +315,7 @@ def _record_conversion(
             identity=identity,
             event=stored.id if stored is not None else None,
             revenue_minor=call.revenue_minor,
-            currency=call.currency or currency,
+            currency=call.currency or policy.currency,
             converted_at_ms=call.converted_at_ms,
             received_at_ms=call.received_at_ms,
             is_acquisition=call.is_acquisition,
@@ -337,5 +325,5 @@ def _record_conversion(
     assert row is not None, "one writer: the key was free a moment ago"
     conversion = store.conversion(tenant, row)
     return ConversionRecorded(
-        conversion=conversion, credits=attribute(store, tenant, conversion)
+        conversion=conversion, credits=attribute(store, tenant, policy, conversion)
     )

@@ -1,7 +1,7 @@
 """Sessions: a visitor's web events, split into visits.
 
-A pure fold over the sorted events. After a gap of `TIMEOUT_MS` it has forgotten all
-that was before, so a late event changes nothing beyond the gaps around it.
+A pure fold over the sorted events. After a gap of the account's timeout it has forgotten
+all that was before, so a late event changes nothing beyond the gaps around it.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from mbuzz.server.model import Session, WebEvent
+from mbuzz.server.policy import DEFAULT, Policy
 
-TIMEOUT_MS: Final = 1_800_000  # the session cookie's Max-Age is the same
 _SAME_LOAD_MS: Final = 10_000  # parallel first requests make an id each
 
 _INTERNAL_UTM: Final = "internal_utm"
@@ -23,7 +23,7 @@ def order_key(event: WebEvent) -> tuple[int, bool, str, str]:
     return event.occurred_at_ms, landing.key is None, event.url, event.event_id
 
 
-def fold(events: Iterable[WebEvent], *, timeout_ms: int = TIMEOUT_MS) -> list[Session]:
+def fold(events: Iterable[WebEvent], policy: Policy = DEFAULT) -> list[Session]:
     """Return the sessions of one visitor, oldest first.
 
     Flags: ``internal_utm``, the site tags links to itself.
@@ -32,7 +32,7 @@ def fold(events: Iterable[WebEvent], *, timeout_ms: int = TIMEOUT_MS) -> list[Se
     running: list[WebEvent] = []
     flags: frozenset[str] = frozenset()
     for event in sorted(events, key=order_key):
-        if running and splits(running[0], running[-1], event, timeout_ms=timeout_ms):
+        if running and splits(running[0], running[-1], event, policy):
             sessions.append(Session(events=tuple(running), flags=flags))
             running, flags = [], frozenset()
         if running and is_internal_link(running[0], event):
@@ -47,15 +47,14 @@ def splits(
     first: WebEvent,
     previous: WebEvent,
     event: WebEvent,
-    *,
-    timeout_ms: int = TIMEOUT_MS,
+    policy: Policy = DEFAULT,
 ) -> bool:
     """Tell whether *event* begins a session of its own.
 
     *first* and *previous* are the ends of the session that runs until then.
     """
     gap_ms = event.occurred_at_ms - previous.occurred_at_ms
-    if gap_ms >= timeout_ms:
+    if gap_ms >= policy.session_timeout_ms:
         return True
     if gap_ms > _SAME_LOAD_MS and _ids_differ(previous, event):
         return True
@@ -63,10 +62,18 @@ def splits(
     if landing.key is None or landing.key == first.landing.key:
         return False
     if landing.key[0] == "ref":
-        # Payment, sign-on and mail pages send visitors back: only a site that sends
-        # visitors by itself can explain a visit that began without a source.
-        return first.landing.key is None and landing.known
-    return not is_internal_link(first, event)
+        return _referrer_splits(first, event, policy.split_on_referrer)
+    return policy.split_on_campaign and not is_internal_link(first, event)
+
+
+def _referrer_splits(first: WebEvent, event: WebEvent, setting: str) -> bool:
+    if setting == "any":
+        return True
+    if setting == "none" or not event.landing.known:
+        return False
+    # Payment, sign-on and mail pages send visitors back: only a site that sends
+    # visitors by itself can explain a visit that began without a source.
+    return setting == "known" or first.landing.key is None
 
 
 def _ids_differ(previous: WebEvent, event: WebEvent) -> bool:

@@ -72,13 +72,17 @@ def test_T2_skew_is_read_off_sent_at(sent_at_ms, skew_ms):
 def test_T2_skew_corrects_every_time_of_the_batch():
     timing = Timing.of_batch(NOW, NOW + 2 * HOUR, "USD")
 
-    assert timing.resolve(NOW + 2 * HOUR - 1000) == (NOW - 1000, frozenset())
+    assert timing.resolve(NOW + 2 * HOUR - 1000) == (
+        NOW - 1000,
+        NOW + 2 * HOUR - 1000,
+        frozenset(),
+    )
 
 
 def test_T5_missing_time_is_now_whatever_the_skew():
     timing = Timing.of_batch(NOW, NOW - 2 * HOUR, "USD")
 
-    assert timing.resolve(None) == (NOW, frozenset())
+    assert timing.resolve(None) == (NOW, None, frozenset())
 
 
 @pytest.mark.parametrize(
@@ -90,7 +94,8 @@ def test_T5_missing_time_is_now_whatever_the_skew():
     ],
 )
 def test_T3_future_is_clamped(at_ms, expected):
-    assert Timing(received_at_ms=NOW).resolve(at_ms) == expected
+    kept_ms, flags = expected
+    assert Timing(received_at_ms=NOW).resolve(at_ms) == (kept_ms, at_ms, flags)
 
 
 def test_T4_older_than_30_days_is_refused():

@@ -105,6 +105,7 @@ def test_event_keeps_what_it_says():
         session_id="sess-1",
         occurred_at_ms=NOW - 1000,
         received_at_ms=NOW,
+        said_ms=NOW - 1000,
         url="https://a.example/",
         referrer="https://b.example/",
         user_agent="Firefox",

@@ -5,6 +5,7 @@ from itertools import count
 import pytest
 
 from mbuzz.server.model import ConversionCall, Tenant, TrackCall
+from mbuzz.server.policy import DEFAULT
 from mbuzz.server.reporting.channels import channel_report
 from mbuzz.server.reporting.period import Period
 from mbuzz.server.storage.sqlite import SqliteStorage
@@ -32,7 +33,7 @@ class Shop:
     def _do(self, calls):
         def work(stores):
             for call in calls:
-                process(stores.tracking, self.tenant, call, "USD")
+                process(stores.tracking, self.tenant, DEFAULT, call)
 
         self.storage.write(work)
 

@@ -12,6 +12,7 @@ from mbuzz.server.model import (
     Tenant,
     TrackCall,
 )
+from mbuzz.server.policy import DEFAULT
 from mbuzz.server.storage.sqlite import SqliteStorage
 from mbuzz.server.tracking.processor import process
 from tests.server.tracking.visits import HITS as PAGES
@@ -40,7 +41,7 @@ class Shop:
     def do(self, call):
         """Carry out one call in a transaction of its own."""
         return self.write(
-            lambda stores: process(stores.tracking, self.tenant, call, "USD")
+            lambda stores: process(stores.tracking, self.tenant, DEFAULT, call)
         )
 
     def write(self, work):

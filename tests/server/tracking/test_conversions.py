@@ -8,6 +8,7 @@ from mbuzz.server import money
 from mbuzz.server.attribution.journeys import LOOKBACK_DAYS
 from mbuzz.server.attribution.models import MODELS, WHOLE
 from mbuzz.server.model import AliasCall, IdentifyCall
+from mbuzz.server.policy import DEFAULT
 from mbuzz.server.tracking.conversions import attribute
 from mbuzz.server.tracking.processor import Refused, process
 
@@ -302,7 +303,7 @@ def recompute(shop):
             owner,
         ):
             conversion = stores.tracking.conversion(shop.tenant, row)
-            attribute(stores.tracking, shop.tenant, conversion)
+            attribute(stores.tracking, shop.tenant, DEFAULT, conversion)
 
     shop.write(work)
 
@@ -321,7 +322,7 @@ def test_credits_are_whole_and_as_if_computed_anew_whatever_the_order_of_calls(
 
     def work(stores):
         for call in calls:
-            process(stores.tracking, shop.tenant, call, "USD")
+            process(stores.tracking, shop.tenant, DEFAULT, call)
 
     shop.write(work)
 

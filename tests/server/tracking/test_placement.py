@@ -7,9 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mbuzz.server.model import WebEvent
+from mbuzz.server.policy import DEFAULT, SESSION_TIMEOUT_MS
 from mbuzz.server.tracking.landing import read_landing
 from mbuzz.server.tracking.processor import process
-from mbuzz.server.tracking.sessions import TIMEOUT_MS, fold
+from mbuzz.server.tracking.sessions import fold
 from mbuzz.server.tracking.storable import stored_referrer, stored_url
 from tests.server.tracking.visits import VECTORS as SHARED_VECTORS
 
@@ -101,7 +102,7 @@ def expected_homes(calls):
             (
                 f"{first}-{last}"
                 for first, last in sorted(sessions, reverse=True)
-                if first <= call.occurred_at_ms < last + TIMEOUT_MS
+                if first <= call.occurred_at_ms < last + SESSION_TIMEOUT_MS
             ),
             None,
         )
@@ -122,7 +123,7 @@ def place_one_by_one(shop, calls, look=lambda rows: None):
 
         seen = []
         for call in calls:
-            process(stores.tracking, shop.tenant, call, "USD")
+            process(stores.tracking, shop.tenant, DEFAULT, call)
             seen.append(look(rows))
         return seen, stored(rows)[0], homes(rows)
 

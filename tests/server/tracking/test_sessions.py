@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mbuzz.server.model import WebEvent
+from mbuzz.server.policy import SESSION_TIMEOUT_MS as TIMEOUT_MS
+from mbuzz.server.policy import Policy
 from mbuzz.server.tracking.landing import read_landing
-from mbuzz.server.tracking.sessions import TIMEOUT_MS, fold, order_key
+from mbuzz.server.tracking.sessions import fold, order_key
 from tests.server.tracking.visits import HITS
 from tests.server.tracking.visits import VECTORS as SHARED_VECTORS
 
@@ -116,8 +118,8 @@ def test_S1_source_first_then_url_then_event_id():
 def test_S2_timeout_is_a_setting():
     events = [hit(0), hit(5)]
 
-    assert len(fold(events, timeout_ms=300_000)) == 2
-    assert len(fold(events, timeout_ms=300_001)) == 1
+    assert len(fold(events, Policy(session_timeout_ms=300_000))) == 2
+    assert len(fold(events, Policy(session_timeout_ms=300_001))) == 1
 
 
 def test_S9_source_is_that_of_the_first_event():

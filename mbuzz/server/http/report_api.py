@@ -1,0 +1,63 @@
+"""The routes that read: reports as JSON or CSV."""
+
+from __future__ import annotations
+
+from mbuzz.clock import Clock
+from mbuzz.server import money
+from mbuzz.server.http.access import KeyRoute
+from mbuzz.server.http.errors import unprocessable
+from mbuzz.server.http.request import Request
+from mbuzz.server.http.response import Response, json_response, text_response
+from mbuzz.server.reporting.channels import channel_report
+from mbuzz.server.reporting.export import report_as_csv, report_as_dict
+from mbuzz.server.reporting.period import Period
+from mbuzz.server.storage.port import ApiKey, Storage
+
+
+class ReportApi:
+    """Answers with what was earned, and by what."""
+
+    def __init__(self, storage: Storage, clock: Clock) -> None:
+        self._storage = storage
+        self._clock = clock
+
+    def routes(self) -> list[KeyRoute]:
+        """Return the routes."""
+        return [
+            KeyRoute(
+                method="GET",
+                path="/reports/channels",
+                handler=self.report_channels,
+                scope="read",
+            )
+        ]
+
+    def report_channels(self, request: Request, key: ApiKey) -> Response:
+        """Say what each channel earned under each model."""
+        query = request.query()
+        try:
+            period = Period.parse(
+                query.get("from"),
+                query.get("to"),
+                key.account.timezone,
+                self._clock.now_ms(),
+            )
+            models = [name for name in query.get("model", "").split(",") if name]
+            currency = query.get("currency")
+            report = self._storage.read(
+                lambda stores: channel_report(
+                    stores.reports,
+                    key.tenant,
+                    period,
+                    default_currency=key.account.currency,
+                    currency=money.currency_code(currency) if currency else None,
+                    models=models,
+                )
+            )
+        except ValueError as error:
+            raise unprocessable([str(error)]) from None
+        if query.get("format") == "csv" or "text/csv" in (
+            request.header("Accept") or ""
+        ):
+            return text_response(report_as_csv(report), "text/csv")
+        return json_response(report_as_dict(report))
