@@ -73,8 +73,7 @@ class Landing:
 DIRECT: Final = Landing()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebEvent:
+class WebEvent(NamedTuple):
     """One event with a URL, as the session fold sees it."""
 
     event_id: str
@@ -136,8 +135,7 @@ class Credit:
         return self.touchpoint.channel if self.touchpoint else UNATTRIBUTED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrackCall:
+class TrackCall(NamedTuple):
     """A well-formed event, as a client sent it."""
 
     event_id: str
@@ -154,7 +152,7 @@ class TrackCall:
     prefetch: bool = False
     ignore_referrer: bool = False
     flags: frozenset[str] = frozenset()
-    properties: Mapping[str, object] = field(default_factory=lambda: EMPTY)
+    properties: Mapping[str, object] = EMPTY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

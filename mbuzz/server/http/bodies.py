@@ -10,7 +10,7 @@ from mbuzz.server import money
 from mbuzz.server.attribution.journeys import LOOKBACK_DAYS
 from mbuzz.server.ingestion.fields import storable
 from mbuzz.server.model import Credit
-from mbuzz.server.tracking.processor import (
+from mbuzz.server.tracking.recorded import (
     ConversionRecorded,
     EventRecorded,
     GroupRecorded,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import TypeVar
 
 from mbuzz import protocol
 from mbuzz.clock import Clock
@@ -34,13 +36,15 @@ from mbuzz.server.ingestion.validation import (
 )
 from mbuzz.server.model import Call
 from mbuzz.server.storage.port import ApiKey, Storage, Stores
-from mbuzz.server.tracking.processor import (
+from mbuzz.server.tracking.intake import Batch, record
+from mbuzz.server.tracking.recorded import (
     ConversionRecorded,
     IdentityRecorded,
     Recorded,
     Refused,
-    process,
 )
+
+Outcome = TypeVar("Outcome")
 
 
 class IntakeApi:
@@ -66,29 +70,32 @@ class IntakeApi:
 
     def events(self, request: Request, key: ApiKey) -> Response:
         """Take a batch; each item is accepted or rejected by itself."""
+        return self.begin_events(request, key).response()
+
+    def begin_events(self, request: Request, key: ApiKey) -> Taking:
+        """Begin to take a batch; it is taken once it is on disk.
+
+        Raises:
+            HttpError: If it is no batch.
+            StorageBusyError: If too many wait.
+        """
         envelope = request.json_object()
         items = _items(envelope)
         idempotency_key = _idempotency_key(request)
-        digest = hashlib.sha256(request.body()).hexdigest()
         now = self._clock.now_ms()
         timing = Timing.of_batch(now, envelope.get("sent_at"), key.account.currency)
-        checked = _check_items(items, timing, _own_visitor(request), request)
+        taken = _Items(items, _check_items(items, timing, request), key)
+        if idempotency_key is None:
+            batch = Batch(key.tenant, key.account.policy, taken.calls)
+            future = self._storage.submit(record, batch, len(items))
+            return Taking(self._storage, future, taken.reply)
+        digest = hashlib.sha256(request.body()).hexdigest()
 
-        def work(stores: Stores) -> dict[str, object]:
-            if idempotency_key is not None:
-                known = stores.tracking.reply(key.tenant, idempotency_key)
-                if known is not None:
-                    return _replay(known, digest)
-            reply = _process_batch(stores, key, items, checked)
-            if idempotency_key is not None:
-                text = json.dumps(reply)
-                stores.tracking.save_reply(
-                    key.tenant, idempotency_key, digest, text, now
-                )
-            return reply
+        def once(stores: Stores, _payloads: Sequence[None]) -> list[dict[str, object]]:
+            return [_once(stores, taken, idempotency_key, digest, now)]
 
-        reply = self._storage.write(work)
-        return json_response(reply, 202, visitor_cookies(reply["events"]))
+        future_reply = self._storage.submit(once, None, len(items))
+        return Taking(self._storage, future_reply, lambda reply: reply)
 
     def identify(self, request: Request, key: ApiKey) -> Response:
         """Link a visitor to a user."""
@@ -134,11 +141,8 @@ class IntakeApi:
             call = check(item, timing, warnings)
         except InvalidError as error:
             raise unprocessable(error.errors) from None
-        recorded = self._storage.write(
-            lambda stores: process(
-                stores.tracking, key.tenant, key.account.policy, call
-            )
-        )
+        batch = Batch(key.tenant, key.account.policy, [call])
+        ((recorded,),) = self._storage.write(lambda stores: record(stores, [batch]))
         if isinstance(recorded, Refused):
             raise unprocessable([recorded.error])
         return recorded, warnings
@@ -171,11 +175,9 @@ def _own_visitor(request: Request) -> str | None:
 
 
 def _check_items(
-    items: Sequence[object],
-    timing: Timing,
-    cookie_visitor: str | None,
-    request: Request,
+    items: Sequence[object], timing: Timing, request: Request
 ) -> list[Checked | InvalidError]:
+    cookie_visitor = _own_visitor(request)
     may_be_large = len(request.body()) > protocol.MAX_EVENT_BYTES
     checked: list[Checked | InvalidError] = []
     for item in items:
@@ -200,25 +202,79 @@ def _replay(known: tuple[str, str], digest: str) -> dict[str, object]:
     return reply
 
 
-def _process_batch(
-    stores: Stores,
-    key: ApiKey,
-    items: Sequence[object],
-    checked: Sequence[Checked | InvalidError],
+class _Items:
+    """A batch's items: the calls among them, and what is said of each in the end."""
+
+    def __init__(
+        self,
+        items: Sequence[object],
+        checked: Sequence[Checked | InvalidError],
+        key: ApiKey,
+    ) -> None:
+        self._items = items
+        self._checked = checked
+        self.key = key
+        self.calls = [one.call for one in checked if isinstance(one, Checked)]
+
+    def reply(self, recorded: Sequence[Recorded]) -> dict[str, object]:
+        """Return the answer to the batch."""
+        live = self.key.live
+        done = iter(recorded)
+        accepted: list[dict[str, object]] = []
+        rejected: list[dict[str, object]] = []
+        for index, (item, one) in enumerate(
+            zip(self._items, self._checked, strict=True)
+        ):
+            if isinstance(one, InvalidError):
+                rejected.append(rejection(index, item, one.errors))
+                continue
+            outcome = next(done)
+            if isinstance(outcome, Refused):
+                rejected.append(rejection(index, item, [outcome.error]))
+                continue
+            body = item_body(outcome, one.warnings, live=live)
+            accepted.append({"id": echo(item, "id"), "status": "accepted", **body})
+        return {"accepted": len(accepted), "rejected": rejected, "events": accepted}
+
+
+class Taking:
+    """A batch that is being taken, and its answer once that is done."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        future: Future[Outcome],
+        reply: Callable[[Outcome], dict[str, object]],
+    ) -> None:
+        self._storage = storage
+        self._future = future
+        self._reply = reply
+
+    def when_done(self, callback: Callable[[], None]) -> None:
+        """Have *callback* called once the answer is there, on any thread."""
+        self._future.add_done_callback(lambda _future: callback())
+
+    def response(self) -> Response:
+        """Return the answer, waiting for it if need be.
+
+        Raises:
+            HttpError: If the batch is refused after all.
+            StorageBusyError: If it cannot be stored just now.
+        """
+        reply = self._reply(self._storage.outcome(self._future))
+        return json_response(reply, 202, visitor_cookies(reply["events"]))
+
+
+def _once(
+    stores: Stores, taken: _Items, idempotency_key: str, digest: str, now_ms: int
 ) -> dict[str, object]:
-    accepted: list[dict[str, object]] = []
-    rejected: list[dict[str, object]] = []
-    for index, (item, outcome) in enumerate(zip(items, checked, strict=True)):
-        if isinstance(outcome, InvalidError):
-            rejected.append(rejection(index, item, outcome.errors))
-            continue
-        recorded = process(
-            stores.tracking, key.tenant, key.account.policy, outcome.call
-        )
-        if isinstance(recorded, Refused):
-            rejected.append(rejection(index, item, [recorded.error]))
-        else:
-            body = item_body(recorded, outcome.warnings, live=key.live)
-            sent_id = echo(item, "id")
-            accepted.append({"id": sent_id, "status": "accepted", **body})
-    return {"accepted": len(accepted), "rejected": rejected, "events": accepted}
+    """Take a batch unless one with its idempotency key was taken before."""
+    tenant = taken.key.tenant
+    known = stores.tracking.reply(tenant, idempotency_key)
+    if known is not None:
+        return _replay(known, digest)
+    batch = Batch(tenant, taken.key.account.policy, taken.calls)
+    reply = taken.reply(record(stores, [batch])[0])
+    text = json.dumps(reply)
+    stores.tracking.save_reply(tenant, idempotency_key, digest, text, now_ms)
+    return reply

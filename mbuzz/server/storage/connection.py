@@ -26,6 +26,12 @@ class Connection(Protocol):
         """Run a statement and return how many rows it changed."""
         ...
 
+    def insert(
+        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
+    ) -> None:
+        """Insert many rows, in few statements."""
+        ...
+
 
 def first(rows: Sequence[Row]) -> Row | None:
     """Return the first row, if there is one."""
@@ -42,6 +48,11 @@ def owner(tenant: Tenant) -> dict[str, object]:
     return {"account_id": tenant.account_id, "live": int(tenant.live)}
 
 
+_ENCODER: Final = json.JSONEncoder(
+    separators=(",", ":"), sort_keys=True, ensure_ascii=False
+)
+
+
 def dump(value: object) -> str:
     """Return a JSON value as the text of a column."""
-    return json.dumps(value, separators=(",", ":"), sort_keys=True)
+    return _ENCODER.encode(value)

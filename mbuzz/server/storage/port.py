@@ -6,9 +6,10 @@ first. A method belongs to one transaction, which `Storage.write` or `.read` giv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from mbuzz.errors import MbuzzError
 from mbuzz.server.model import (
@@ -22,6 +23,8 @@ from mbuzz.server.model import (
 from mbuzz.server.policy import Policy
 
 T = TypeVar("T")
+P = TypeVar("P")
+R = TypeVar("R")
 
 
 class StorageError(MbuzzError):
@@ -141,6 +144,95 @@ class NewEvent:
     bot_reason: str | None
     flags: frozenset[str]
     properties: Mapping[str, object]
+
+
+class Tail(NamedTuple):
+    """A visitor's latest session, as far as the next event's place depends on it.
+
+    `landing` is that of its first event, as in `EventRow`; `last_client_session_id`
+    is its last event's.
+    """
+
+    id: int
+    public_id: str
+    client_session_id: str | None
+    started_at_ms: int
+    last_event_at_ms: int
+    page_view_count: int
+    landing_url: str
+    referrer: str | None
+    last_client_session_id: str | None
+    landing: Landing | None
+
+
+class LinkRow(NamedTuple):
+    """Who a visitor is or was, and when that was said last."""
+
+    identity: int
+    user_id: str
+    said_ms: int
+    root: int
+    current: bool
+
+
+class EventLine(NamedTuple):
+    """A row of events about to be stored, its number chosen already."""
+
+    id: int
+    id_hour: int
+    event_id: str
+    event_type: str
+    visitor: int
+    identity: int | None
+    session: int | None
+    client_session_id: str | None
+    occurred_at_ms: int
+    received_at_ms: int
+    said_at_ms: int | None
+    url: str | None
+    referrer: str | None
+    landing: Landing | None
+    user_agent: str | None
+    bot_reason: str | None
+    flags: frozenset[str]
+    properties: Mapping[str, object]
+
+
+class NewSession(NamedTuple):
+    """A session about to be stored, its number chosen already."""
+
+    id: int
+    visitor: int
+    public_id: str
+    session: Session
+    first_event: int
+    last_event: int
+    list_version: str
+
+
+def event_hour(said_ms: int | None, received_at_ms: int) -> int:
+    """Return the hour that is part of an event's key: the client's, or of receipt."""
+    return (received_at_ms if said_ms is None else said_ms) // 3_600_000
+
+
+class LongerSession(NamedTuple):
+    """What is new about a session that goes on."""
+
+    id: int
+    last_event: int
+    last_event_at_ms: int
+    page_views: int
+    flags: str
+
+
+class BulkRows(NamedTuple):
+    """All that a batch adds: visitors are (row, visitor_id, first_seen_ms)."""
+
+    visitors: list[tuple[int, str, int]]
+    sessions: list[NewSession]
+    events: list[EventLine]
+    longer: list[LongerSession]
+    confirmed: dict[int, int]  # visitor: when it was said again who that is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -362,6 +454,31 @@ class TrackingStore(Protocol):
     def credits(self, tenant: Tenant, conversion: int) -> Sequence[Credit]: ...
 
 
+class BulkStore(Protocol):
+    """Many events at once."""
+
+    def next_rows(self) -> tuple[int, int, int]: ...
+    def known_events(
+        self, tenant: Tenant, hour: int, event_ids: Iterable[str]
+    ) -> Mapping[str, StoredEvent]: ...
+    def known_visitors(
+        self, tenant: Tenant, visitor_ids: Iterable[str]
+    ) -> Mapping[str, int]: ...
+    def tails(
+        self, tenant: Tenant, visitors: Collection[int]
+    ) -> Mapping[int, Sequence[Tail]]: ...
+    def with_later_server_events(
+        self, tenant: Tenant, visitors: Collection[int], from_ms: int
+    ) -> set[int]: ...
+    def converted_since(
+        self, tenant: Tenant, from_ms: int
+    ) -> tuple[set[int], set[int]]: ...
+    def links_of(
+        self, tenant: Tenant, visitors: Collection[int]
+    ) -> Mapping[int, Sequence[LinkRow]]: ...
+    def save(self, tenant: Tenant, rows: BulkRows) -> None: ...
+
+
 class ReportStore(Protocol):
     """Sums for the reports; periods are [from, to) in milliseconds."""
 
@@ -385,6 +502,8 @@ class Stores(Protocol):
     @property
     def tracking(self) -> TrackingStore: ...
     @property
+    def bulk(self) -> BulkStore: ...
+    @property
     def reports(self) -> ReportStore: ...
 
 
@@ -397,6 +516,32 @@ class Storage(Protocol):
         Raises:
             StorageBusyError: If the queue of writers is full.
             StorageError: If it could not be committed.
+        """
+        ...
+
+    def submit(
+        self,
+        together: Callable[[Stores, Sequence[P]], Sequence[R]],
+        payload: P,
+        size: int = 1,
+    ) -> Future[R]:
+        """Have *payload* worked on with all others that wait for the same *together*.
+
+        The future has its result once that is on disk, else what went wrong. Where
+        *together* fails, each payload is tried by itself, so that one bad one does
+        not cost the others theirs. *size* is the payload's share of a transaction.
+
+        Raises:
+            StorageBusyError: If the queue of writers is full.
+            StorageError: If storage is closed.
+        """
+        ...
+
+    def outcome(self, future: Future[R]) -> R:
+        """Wait for what `submit` returned.
+
+        Raises:
+            StorageBusyError: If it takes too long.
         """
         ...
 

@@ -1,36 +1,49 @@
-"""SQLite: one writer that commits for everybody who waits, readers of their own."""
+"""SQLite: one writer that commits for everybody who waits, and its own readers."""
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
-from functools import partial
 from importlib import resources
+from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from mbuzz import guard
 from mbuzz.server.storage.account_sql import SqlAccountStore
+from mbuzz.server.storage.bulk_sql import SqlBulkStore, insert_sql
 from mbuzz.server.storage.connection import Params, Row
+from mbuzz.server.storage.group_commit import GroupCommit, Work
 from mbuzz.server.storage.port import StorageBusyError, StorageError, Stores
 from mbuzz.server.storage.report_sql import SqlReportStore
 from mbuzz.server.storage.tracking_sql import SqlTrackingStore
 
 T = TypeVar("T")
+P = TypeVar("P")
+R = TypeVar("R")
 
-_logger = logging.getLogger("mbuzz.server")
-_MOST_WAITING = 2_000  # units of work; more would only wait longer
-_PER_COMMIT = 500
 _COMMIT_WITHIN = 30.0  # seconds that a writer waits for its commit
 _IDLE_READERS = 8
 _BUSY_TIMEOUT = 5.0  # seconds for another process, such as `mbuzz keys`, to finish
 _BUSY_PAUSE = 0.05  # seconds
+_MOST_ROWS: Final = 256  # of one INSERT
+_PASSING: Final = frozenset(  # errors that may be over by the next try
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
+_CACHE_KIB: Final = 65_536
+_CHECKPOINT_PAGES: Final = 4_000  # of the log; then they move to the file
 
 
 class _SqliteConnection:
@@ -40,10 +53,25 @@ class _SqliteConnection:
         self.raw = raw
 
     def rows(self, sql: str, params: Params) -> Sequence[Row]:
-        return self.raw.execute(sql, dict(params)).fetchall()
+        return self.raw.execute(sql, params).fetchall()
 
     def run(self, sql: str, params: Params) -> int:
-        return self.raw.execute(sql, dict(params)).rowcount
+        return self.raw.execute(sql, params).rowcount
+
+    def insert(
+        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
+    ) -> None:
+        # Not by executemany: it lets the interpreter's lock go at every row, and a
+        # busy thread then keeps it for a switch interval each time.
+        done, size = 0, _MOST_ROWS
+        while done < len(rows):
+            while size > len(rows) - done:
+                size //= 2
+            part = rows[done : done + size]
+            self.raw.execute(
+                insert_sql(table, tuple(columns), size), list(chain(*part))
+            )
+            done += size
 
 
 class _SqlStores:
@@ -52,6 +80,7 @@ class _SqlStores:
     def __init__(self, connection: _SqliteConnection) -> None:
         self.accounts = SqlAccountStore(connection)
         self.tracking = SqlTrackingStore(connection)
+        self.bulk = SqlBulkStore(connection)
         self.reports = SqlReportStore(connection)
 
 
@@ -72,20 +101,11 @@ class _Reader:
             self.raw.execute("ROLLBACK")
 
 
-class _Work:
-    """A unit of work in the writer's queue, and its result once that is on disk."""
-
-    __slots__ = ("failed", "future", "result", "run")
-
-    def __init__(self, run: Callable[[Stores], object]) -> None:
-        self.run = run
-        self.future: Future[object] = Future()
-        self.result: object = None
-        self.failed: Exception | None = None
-
-
 class SqliteStorage:
-    """A database file; ``:memory:`` lives as long as this object."""
+    """A database file; ``:memory:`` lives as long as this object.
+
+    It is also the `Transactions` of its writer.
+    """
 
     def __init__(self, path: str) -> None:
         """Open *path*, made if missing, and bring it to this version's schema.
@@ -96,16 +116,13 @@ class SqliteStorage:
         self.path = path
         self._memory = path == ":memory:"
         self._idle_readers: list[_Reader] = []
-        self._waiting: deque[_Work] = deque()
-        self._changed = threading.Condition()
+        self._changed = threading.Lock()
         self._closed = False
         self._where = path if self._memory else str(Path(path).absolute())
         self._writer = self._open_writer()
         self._file = _identity(self._where)
-        self._thread = threading.Thread(
-            target=self._run, name="mbuzz-sqlite", daemon=True
-        )
-        self._thread.start()
+        self.stores: Stores = _SqlStores(_SqliteConnection(self._writer))
+        self._commits = GroupCommit(self, "mbuzz-sqlite")
 
     def _open_writer(self) -> sqlite3.Connection:
         give_up = time.monotonic() + _BUSY_TIMEOUT
@@ -126,6 +143,8 @@ class SqliteStorage:
             _refuse_foreign(writer, self.path)  # before anything is changed in it
             writer.execute("PRAGMA journal_mode = WAL")
             writer.execute("PRAGMA synchronous = FULL")
+            writer.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            writer.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
             migrate(writer, self.path)
             undo.pop_all()
         return writer
@@ -150,75 +169,76 @@ class SqliteStorage:
             StorageBusyError: If the queue of writers is full.
             StorageError: If it could not be committed.
         """
-        unit = _Work(work)
-        with self._changed:
-            if self._closed:
-                raise StorageError("the database is closed")
-            if len(self._waiting) >= _MOST_WAITING:
-                raise StorageBusyError("too many writes are waiting; try again shortly")
-            self._waiting.append(unit)
-            self._changed.notify()
-        try:
-            return unit.future.result(_COMMIT_WITHIN)  # type: ignore[return-value]
-        except TimeoutError:
-            unit.future.cancel()  # what has not begun need not be done twice
-            raise StorageBusyError("the database is slow; try again shortly") from None
+        unit = Work(None, work)
+        self._commits.put(unit)
+        return self.outcome(unit.future)  # type: ignore[no-any-return]
 
-    def _run(self) -> None:
-        stores = _SqlStores(_SqliteConnection(self._writer))
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._closed)
-                if not self._waiting:
-                    return
-                count = min(len(self._waiting), _PER_COMMIT)
-                batch = [self._waiting.popleft() for _ in range(count)]
-            batch = [u for u in batch if u.future.set_running_or_notify_cancel()]
-            guard.attempt(
-                partial(self._commit, batch, stores), partial(self._fail, batch)
-            )
+    def submit(
+        self,
+        together: Callable[[Stores, Sequence[P]], Sequence[R]],
+        payload: P,
+        size: int = 1,
+    ) -> Future[R]:
+        """Have *payload* worked on with all others that wait for the same *together*.
 
-    def _commit(self, batch: list[_Work], stores: Stores) -> None:
-        """Do everything that waits in one transaction; a failure costs its own work.
-
-        Source: group commit, capacity grows with the number of waiting writers.
+        Raises:
+            StorageBusyError: If the queue of writers is full.
+            StorageError: If storage is closed.
         """
-        self._check_file()
-        self._writer.execute("BEGIN IMMEDIATE")
-        for unit in batch:
-            self._writer.execute("SAVEPOINT unit")
-            guard.attempt(
-                partial(self._perform, unit, stores), partial(self._undo, unit)
-            )
-            self._writer.execute("RELEASE unit")
-        self._writer.execute("COMMIT")
-        for unit in batch:
-            if unit.failed is not None:
-                unit.future.set_exception(unit.failed)
-            else:
-                unit.future.set_result(unit.result)
+        unit = Work(together, payload, size)
+        self._commits.put(unit)
+        return unit.future
 
     @staticmethod
-    def _perform(unit: _Work, stores: Stores) -> None:
-        unit.result = unit.run(stores)
+    def outcome(future: Future[R]) -> R:
+        """Wait for what `submit` returned.
 
-    def _undo(self, unit: _Work, error: Exception) -> None:
-        self._writer.execute("ROLLBACK TO unit")
-        unit.failed = error
-        if isinstance(error, sqlite3.OperationalError):  # a full disk, say
-            unit.failed = StorageBusyError(f"the database cannot be written: {error}")
+        Raises:
+            StorageBusyError: If it takes too long.
+        """
+        try:
+            return future.result(_COMMIT_WITHIN)
+        except TimeoutError:
+            future.cancel()  # what has not begun need not be done twice
+            raise StorageBusyError("the database is slow; try again shortly") from None
 
-    def _fail(self, batch: list[_Work], error: Exception) -> None:
-        """Answer a whole batch whose transaction could not be committed."""
+    # -- the writer's transactions --
+
+    def begin(self) -> None:
+        """Begin a transaction that may write."""
+        self._check_file()
+        self._writer.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """Put the transaction on disk."""
+        self._writer.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Undo the transaction, if there is one."""
         if self._writer.in_transaction:
-            with guard.swallowing("rollback"):
-                self._writer.execute("ROLLBACK")
-        _logger.error("commit failed (error=%s)", type(error).__name__)
-        for unit in batch:
-            if not unit.future.done():
-                unit.future.set_exception(
-                    StorageBusyError(f"the database cannot be written: {error}")
-                )
+            self._writer.execute("ROLLBACK")
+
+    def savepoint(self) -> None:
+        """Begin a part that can be undone by itself."""
+        self._writer.execute("SAVEPOINT unit")
+
+    def undo(self) -> None:
+        """Undo the part."""
+        self._writer.execute("ROLLBACK TO unit")
+
+    def release(self) -> None:
+        """End the part."""
+        self._writer.execute("RELEASE unit")
+
+    def refusal(self, error: Exception) -> Exception:
+        """Return what a caller is told: a full disk, say, is to be tried again."""
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is not None and code & 0xFF in _PASSING:
+            return StorageBusyError(f"the database cannot be written: {error}")
+        return error
+
+    def idle(self) -> None:
+        """Do nothing; the log moves to the file by itself."""
 
     # -- reading --
 
@@ -261,7 +281,7 @@ class SqliteStorage:
 
     def check(self) -> None:
         """Raise `StorageError` if the database cannot be used now."""
-        if not self._thread.is_alive():
+        if not self._commits.alive:
             raise StorageError("the database writer has stopped")
         self.read(lambda stores: stores.accounts.accounts())
 
@@ -271,8 +291,7 @@ class SqliteStorage:
             if self._closed:
                 return
             self._closed = True
-            self._changed.notify_all()
-        self._thread.join()
+        self._commits.close()
         for reader in self._idle_readers:
             reader.raw.close()
         self._writer.close()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 
-from mbuzz.server.model import Landing, Session, Tenant, TrackCall
+from mbuzz.server.model import Session, Tenant, TrackCall
 from mbuzz.server.storage.connection import (
     TENANT,
     Connection,
@@ -16,11 +15,23 @@ from mbuzz.server.storage.connection import (
     owner,
 )
 from mbuzz.server.storage.conversion_sql import SqlConversionStore
+from mbuzz.server.storage.event_sql import (
+    STORED_EVENT,
+    dump_landing,
+    load_landing,
+    session_values,
+    stored_event,
+)
 from mbuzz.server.storage.group_sql import SqlGroupStore
 from mbuzz.server.storage.identity_sql import SqlIdentityStore
-from mbuzz.server.storage.port import EventRow, NewEvent, SessionRow, StoredEvent
+from mbuzz.server.storage.port import (
+    EventRow,
+    NewEvent,
+    SessionRow,
+    StoredEvent,
+    event_hour,
+)
 
-_HOUR_MS = 3_600_000
 _EVENT = (
     "id, session, event_id, occurred_at_ms, url, event_type, client_session_id,"
     " referrer, landing"
@@ -29,37 +40,6 @@ _SESSION = (
     "id, public_id, client_session_id, started_at_ms, last_event_at_ms,"
     " first_event, last_event"
 )
-
-
-def _dump_landing(landing: Landing | None) -> str | None:
-    """Keep what the fold needs again, unless the URL and the referrer say it."""
-    if landing is None:
-        return None
-    return dump(
-        {
-            "channel": landing.channel,
-            "source": landing.source,
-            "medium": landing.medium,
-            "campaign": landing.campaign,
-            "utm": dict(landing.utm),
-            "click_ids": dict(landing.click_ids),
-            "key": landing.key,
-            "known": landing.known,
-            "from_own_host": landing.from_own_host,
-            "flags": sorted(landing.flags),
-        }
-    )
-
-
-def _load_landing(text: str | None) -> Landing | None:
-    if text is None:
-        return None
-    kept = json.loads(text)
-    key = kept.pop("key")
-    flags = kept.pop("flags")
-    return Landing(
-        **kept, key=tuple(key) if key is not None else None, flags=frozenset(flags)
-    )
 
 
 def _event_row(row: Row) -> EventRow:
@@ -72,7 +52,7 @@ def _event_row(row: Row) -> EventRow:
         is_page_view=row[5] == "page_view",
         client_session_id=row[6],
         referrer=row[7],
-        landing=_load_landing(row[8]),
+        landing=load_landing(row[8]),
     )
 
 
@@ -86,37 +66,6 @@ def _session_row(row: Row) -> SessionRow:
         first_event=row[5],
         last_event=row[6],
     )
-
-
-def _session_values(
-    session: Session, first_event: int, last_event: int, list_version: str
-) -> dict[str, object]:
-    """Return the columns that follow from a session's events."""
-    begin = session.first
-    landing = begin.landing
-    return {
-        "client_session_id": begin.client_session_id,
-        "started_at_ms": begin.occurred_at_ms,
-        "last_event_at_ms": session.last.occurred_at_ms,
-        "first_event": first_event,
-        "last_event": last_event,
-        "page_view_count": sum(event.is_page_view for event in session.events),
-        "channel": landing.channel,
-        "source": landing.source,
-        "medium": landing.medium,
-        "campaign": landing.campaign,
-        "initial_utm": dump(dict(landing.utm)),
-        "click_ids": dump(dict(landing.click_ids)),
-        "landing_url": begin.url,
-        "referrer": begin.referrer,
-        "flags": " ".join(sorted(session.flags | landing.flags)),
-        "list_version": list_version,
-    }
-
-
-def _hour(said_ms: int | None, received_at_ms: int) -> int:
-    """Return the hour that is part of an event's key."""
-    return (received_at_ms if said_ms is None else said_ms) // _HOUR_MS
 
 
 class SqlTrackingStore(SqlIdentityStore, SqlGroupStore, SqlConversionStore):
@@ -171,7 +120,7 @@ class SqlTrackingStore(SqlIdentityStore, SqlGroupStore, SqlConversionStore):
                 " ON CONFLICT DO NOTHING RETURNING id",
                 {
                     **owner(tenant),
-                    "id_hour": _hour(said_ms, event.received_at_ms),
+                    "id_hour": event_hour(said_ms, event.received_at_ms),
                     "event_id": event.event_id,
                     "event_type": event.event_type,
                     "visitor": event.visitor,
@@ -182,7 +131,7 @@ class SqlTrackingStore(SqlIdentityStore, SqlGroupStore, SqlConversionStore):
                     "said_at_ms": said_ms if corrected else None,
                     "url": event.url,
                     "referrer": event.referrer,
-                    "landing": _dump_landing(event.landing),
+                    "landing": dump_landing(event.landing),
                     "bot_reason": event.bot_reason,
                     "flags": " ".join(sorted(event.flags)),
                     "properties": dump(dict(event.properties)),
@@ -197,7 +146,7 @@ class SqlTrackingStore(SqlIdentityStore, SqlGroupStore, SqlConversionStore):
         A repeat says the same time. One without a time is looked for in the hour of
         its receipt and the one before.
         """
-        hour = _hour(call.said_ms, call.received_at_ms)
+        hour = event_hour(call.said_ms, call.received_at_ms)
         hours = [hour] if call.said_ms is not None else [hour, hour - 1]
         return self._stored(tenant, call.event_id, f"e.id_hour IN ({in_list(hours)})")
 
@@ -215,25 +164,13 @@ class SqlTrackingStore(SqlIdentityStore, SqlGroupStore, SqlConversionStore):
     def _stored(self, tenant: Tenant, event_id: str, within: str) -> StoredEvent | None:
         row = first(
             self._db.rows(
-                "SELECT e.id, e.event_type, e.visitor, e.identity, v.visitor_id,"
-                " COALESCE(e.client_session_id, s.client_session_id, s.public_id)"
-                " FROM events e LEFT JOIN visitors v ON v.id = e.visitor"
-                " LEFT JOIN sessions s ON s.id = e.session"
+                f"SELECT {STORED_EVENT}"
                 " WHERE e.account_id = :account_id AND e.live = :live"
                 f" AND e.event_id = :event_id AND {within} ORDER BY e.id LIMIT 1",
                 {**owner(tenant), "event_id": event_id},
             )
         )
-        if row is None:
-            return None
-        return StoredEvent(
-            id=row[0],
-            event_type=row[1],
-            visitor=row[2],
-            identity=row[3],
-            visitor_id=row[4],
-            session_id=row[5],
-        )
+        return stored_event(row) if row else None
 
     def web_events(
         self, tenant: Tenant, visitor: int, from_ms: int, to_ms: int
@@ -329,7 +266,7 @@ class SqlTrackingStore(SqlIdentityStore, SqlGroupStore, SqlConversionStore):
         last_event: int,
         list_version: str,
     ) -> int:
-        values = _session_values(session, first_event, last_event, list_version)
+        values = session_values(session, first_event, last_event, list_version)
         names = ["account_id", "live", "visitor", "public_id", *values]
         marks = ", ".join(f":{name}" for name in names)
         rows = self._db.rows(
@@ -352,7 +289,7 @@ class SqlTrackingStore(SqlIdentityStore, SqlGroupStore, SqlConversionStore):
         last_event: int,
         list_version: str,
     ) -> None:
-        values = _session_values(session, first_event, last_event, list_version)
+        values = session_values(session, first_event, last_event, list_version)
         settings = ", ".join(f"{name} = :{name}" for name in values)
         self._db.run(
             f"UPDATE sessions SET {settings} WHERE {TENANT} AND id = :id",

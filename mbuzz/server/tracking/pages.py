@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -13,6 +14,8 @@ from mbuzz.server.tracking.landing import read_landing
 from mbuzz.server.tracking.storable import stored_referrer, stored_url
 
 _KNOWN_LANDINGS: Final = 4_096  # the same few pages and referrers come again and again
+
+_PAGE_FIELDS: Final = frozenset({"url", "referrer", "user_agent", "prefetch"})
 
 
 class Page(NamedTuple):
@@ -57,6 +60,13 @@ def page_of(call: TrackCall, policy: Policy) -> Page | None:
         landing=landing,
     )
     return Page(event, None if landing == stored else landing)
+
+
+def kept_properties(properties: Mapping[str, object]) -> Mapping[str, object]:
+    """Return what the caller said, without what has columns or is not kept at all."""
+    if _PAGE_FIELDS.isdisjoint(properties):
+        return properties
+    return {k: v for k, v in properties.items() if k not in _PAGE_FIELDS}
 
 
 def _has_tags(call: TrackCall) -> bool:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-
 from mbuzz.server.model import (
     AliasCall,
     Call,
     ConversionCall,
-    Credit,
     GroupCall,
     IdentifyCall,
     Tenant,
@@ -17,7 +13,6 @@ from mbuzz.server.model import (
 )
 from mbuzz.server.policy import Policy
 from mbuzz.server.storage.port import (
-    ConversionRow,
     NewConversion,
     NewEvent,
     TrackingStore,
@@ -29,58 +24,15 @@ from mbuzz.server.tracking.conversions import (
     attribute_again,
     attribute_covered,
 )
-from mbuzz.server.tracking.pages import Page, page_of
+from mbuzz.server.tracking.pages import Page, kept_properties, page_of
 from mbuzz.server.tracking.placement import place
-
-_PAGE_FIELDS = frozenset({"url", "referrer", "user_agent", "prefetch"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventRecorded:
-    """An event is stored."""
-
-    event_id: str
-    event_type: str
-    visitor_id: str | None
-    session_id: str | None
-    bot: bool = False
-    duplicate: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IdentityRecorded:
-    """An identify or alias call is carried out."""
-
-    identity_id: str
-    visitor_linked: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupRecorded:
-    """A group call is carried out, now or when it was here before."""
-
-    duplicate: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConversionRecorded:
-    """A conversion is stored, with its credits under every model."""
-
-    conversion: ConversionRow
-    credits: Sequence[Credit]
-    duplicate: bool = False
-    amount_differs: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
-    """A call that was well-formed, but cannot be carried out."""
-
-    error: str
-
-
-Recorded = (
-    EventRecorded | IdentityRecorded | GroupRecorded | ConversionRecorded | Refused
+from mbuzz.server.tracking.recorded import (
+    ConversionRecorded,
+    EventRecorded,
+    GroupRecorded,
+    IdentityRecorded,
+    Recorded,
+    Refused,
 )
 
 
@@ -195,13 +147,8 @@ def _new_event(
         landing=page.kept_landing if page else None,
         bot_reason=reason,
         flags=call.flags,
-        properties=_own(call.properties),
+        properties=kept_properties(call.properties),
     )
-
-
-def _own(properties: Mapping[str, object]) -> Mapping[str, object]:
-    """Return what the caller said, without what has columns or is not kept at all."""
-    return {k: v for k, v in properties.items() if k not in _PAGE_FIELDS}
 
 
 def _into_session(
@@ -319,7 +266,7 @@ def _record_conversion(
             converted_at_ms=call.converted_at_ms,
             received_at_ms=call.received_at_ms,
             is_acquisition=call.is_acquisition,
-            properties=_own(call.properties),
+            properties=kept_properties(call.properties),
         ),
     )
     assert row is not None, "one writer: the key was free a moment ago"

@@ -1,7 +1,8 @@
 """Sessions: a visitor's web events, split into visits.
 
-A pure fold over the sorted events. After a gap of the account's timeout it has forgotten
-all that was before, so a late event changes nothing beyond the gaps around it.
+A pure fold over the sorted events. After a gap of the account's timeout it has
+forgotten all that was before, so a late event changes nothing beyond the gaps around
+it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from mbuzz.server.policy import DEFAULT, Policy
 
 _SAME_LOAD_MS: Final = 10_000  # parallel first requests make an id each
 
-_INTERNAL_UTM: Final = "internal_utm"
+INTERNAL_UTM: Final = "internal_utm"
 
 
 def order_key(event: WebEvent) -> tuple[int, bool, str, str]:
@@ -36,7 +37,7 @@ def fold(events: Iterable[WebEvent], policy: Policy = DEFAULT) -> list[Session]:
             sessions.append(Session(events=tuple(running), flags=flags))
             running, flags = [], frozenset()
         if running and is_internal_link(running[0], event):
-            flags = frozenset({_INTERNAL_UTM})
+            flags = frozenset({INTERNAL_UTM})
         running.append(event)
     if running:
         sessions.append(Session(events=tuple(running), flags=flags))

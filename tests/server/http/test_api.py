@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from mbuzz import __version__, protocol
 from mbuzz.server.ingestion import keys
-from mbuzz.server.storage import sqlite
+from mbuzz.server.storage import group_commit
 from mbuzz.server.storage.port import StorageBusyError
 
 VISITOR = "65dabef0" * 8
@@ -813,14 +813,14 @@ def test_full_queue_is_503(shop, monkeypatch):
         leave.wait(PATIENCE)
 
     shop.get("/validate")
-    monkeypatch.setattr(sqlite, "_MOST_WAITING", 0)
+    monkeypatch.setattr(group_commit, "_MOST_WAITING", 0)
     with pytest.raises(StorageBusyError):
         shop.app.storage.write(slow)
-    monkeypatch.setattr(sqlite, "_MOST_WAITING", 1)
+    monkeypatch.setattr(group_commit, "_MOST_WAITING", 1)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(shop.app.storage.write, slow)
         assert entered.wait(PATIENCE)
-        monkeypatch.setattr(sqlite, "_MOST_WAITING", 0)
+        monkeypatch.setattr(group_commit, "_MOST_WAITING", 0)
 
         answer = shop.post("/events", batch(page()))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mbuzz.server.model import Tenant
-from mbuzz.server.storage import sqlite
+from mbuzz.server.storage import group_commit, sqlite
 from mbuzz.server.storage.port import StorageBusyError, StorageError
 from mbuzz.server.storage.sqlite import SqliteStorage, migrations
 
@@ -107,7 +107,7 @@ def test_those_who_wait_share_one_commit(storage, path, gate):
 
     with ThreadPoolExecutor(20) as pool:
         done = [pool.submit(storage.write, add(f"v{number}")) for number in range(20)]
-        wait_for(lambda: len(storage._waiting) == 20)
+        wait_for(lambda: len(storage._commits._waiting) == 20)
         gate.open.set()
         assert len({future.result(PATIENCE) for future in done}) == 20
 
@@ -133,7 +133,7 @@ def test_failing_work_costs_itself_only(storage, path, gate, poison, error):
     with ThreadPoolExecutor(3) as pool:
         works = [add("before"), poison, add("after")]
         before, failed, after = [pool.submit(storage.write, work) for work in works]
-        wait_for(lambda: len(storage._waiting) == 3)
+        wait_for(lambda: len(storage._commits._waiting) == 3)
         gate.open.set()
 
         assert before.result(PATIENCE)
@@ -151,10 +151,10 @@ def test_result_comes_when_others_can_see_it(storage, path):
 
 
 def test_queue_that_is_full_is_busy(storage, gate, monkeypatch):
-    monkeypatch.setattr(sqlite, "_MOST_WAITING", 1)
+    monkeypatch.setattr(group_commit, "_MOST_WAITING", 1)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(storage.write, add("v1"))
-        wait_for(lambda: storage._waiting)
+        wait_for(lambda: storage._commits._waiting)
 
         with pytest.raises(StorageBusyError, match="too many writes are waiting"):
             storage.write(add("v2"))
@@ -223,7 +223,7 @@ def test_full_disk_is_busy_and_costs_nothing_that_was_there(storage, path):
 def test_close_finishes_what_is_queued(storage, path, gate):
     with ThreadPoolExecutor(11) as pool:
         done = [pool.submit(storage.write, add(f"v{number}")) for number in range(10)]
-        wait_for(lambda: len(storage._waiting) == 10)
+        wait_for(lambda: len(storage._commits._waiting) == 10)
         closing = pool.submit(storage.close)
         wait_for(lambda: storage._closed)
         gate.open.set()

@@ -10,7 +10,8 @@ from mbuzz.server.attribution.models import MODELS, WHOLE
 from mbuzz.server.model import AliasCall, IdentifyCall
 from mbuzz.server.policy import DEFAULT
 from mbuzz.server.tracking.conversions import attribute
-from mbuzz.server.tracking.processor import Refused, process
+from mbuzz.server.tracking.processor import process
+from mbuzz.server.tracking.recorded import Refused
 
 DAY = 24 * 60
 START = 1_750_000_000_000

@@ -5,7 +5,7 @@ from itertools import permutations
 import pytest
 
 from mbuzz.server.model import Tenant
-from mbuzz.server.tracking.processor import GroupRecorded
+from mbuzz.server.tracking.recorded import GroupRecorded
 from tests.server.tracking.conftest import at
 
 

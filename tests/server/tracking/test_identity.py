@@ -5,7 +5,7 @@ from itertools import permutations
 import pytest
 
 from mbuzz.server.model import Tenant
-from mbuzz.server.tracking.processor import Refused
+from mbuzz.server.tracking.recorded import Refused
 
 DAY = 24 * 60
 

@@ -1,0 +1,470 @@
+"""Plain events: those that begin, continue or fall into their visitor's newest session.
+
+Nothing that was stored before changes with such an event, other than that session's
+end. So what a whole batch must know is asked in a few questions, what it adds is
+written in a few statements, and each event is placed in memory in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from mbuzz import ids
+from mbuzz.server.model import (
+    Call,
+    ConversionCall,
+    Session,
+    Tenant,
+    TrackCall,
+    WebEvent,
+)
+from mbuzz.server.policy import Policy
+from mbuzz.server.storage.port import (
+    BulkRows,
+    BulkStore,
+    EventLine,
+    EventRow,
+    LinkRow,
+    LongerSession,
+    NewSession,
+    Tail,
+    event_hour,
+)
+from mbuzz.server.tracking.bots import bot_reason
+from mbuzz.server.tracking.pages import Page, kept_properties, page_of, stored_page
+from mbuzz.server.tracking.recorded import ConversionRecorded, EventRecorded, Recorded
+from mbuzz.server.tracking.sessions import INTERNAL_UTM, is_internal_link, splits
+from mbuzz.server.tracking.sources import list_version
+
+_INTERNAL: Final = frozenset({INTERNAL_UTM})
+_MANY_VIEWS: Final = 120  # then somebody looks whether this is a program
+
+
+class _Visit:
+    """A visitor's newest session, as it is with what this batch adds to it."""
+
+    __slots__ = (
+        "added",
+        "client_session_id",
+        "first",
+        "first_row",
+        "flags",
+        "id",
+        "last",
+        "last_row",
+        "new",
+        "public_id",
+        "tail",
+        "views",
+        "visitor",
+    )
+
+    def __init__(
+        self, row: int, visitor: int, public_id: str, client_session_id: str | None
+    ) -> None:
+        self.id = row
+        self.visitor = visitor
+        self.public_id = public_id
+        self.client_session_id = client_session_id
+        self.tail: Tail | None = None
+        self.first: WebEvent | None = None  # read from `tail` when it is asked for
+        self.last: WebEvent
+        self.first_row = 0
+        self.last_row = 0
+        self.views = 0
+        self.new = False
+        self.added: list[WebEvent] = []  # not stored yet
+        self.flags: frozenset[str] = frozenset()
+
+    @classmethod
+    def stored(cls, tail: Tail, visitor: int) -> _Visit:
+        """Return a session as it is stored."""
+        visit = cls(tail.id, visitor, tail.public_id, tail.client_session_id)
+        visit.tail = tail
+        visit.views = tail.page_view_count
+        visit.last = WebEvent(
+            "", tail.last_event_at_ms, "", client_session_id=tail.last_client_session_id
+        )
+        return visit
+
+    @classmethod
+    def begun(cls, row: int, visitor: int, event: WebEvent, event_row: int) -> _Visit:
+        """Return a session that *event* begins."""
+        public_id = ids.time_ordered("sess", event.occurred_at_ms)
+        visit = cls(row, visitor, public_id, event.client_session_id)
+        visit.first = visit.last = event
+        visit.first_row = visit.last_row = event_row
+        visit.new = True
+        visit.added.append(event)
+        return visit
+
+    @property
+    def started_at_ms(self) -> int:
+        """Return when the session began."""
+        if self.tail is not None:
+            return self.tail.started_at_ms
+        assert self.first is not None
+        return self.first.occurred_at_ms
+
+    def opening(self, policy: Policy) -> WebEvent:
+        """Return the session's first event, whose source is the session's."""
+        if self.first is None:
+            assert self.tail is not None
+            self.first = _first_event(self.tail, policy)
+        return self.first
+
+    def append(self, event: WebEvent, row: int, opening: WebEvent) -> None:
+        """Go on with *event*."""
+        if is_internal_link(opening, event):
+            self.flags = _INTERNAL
+        self.last, self.last_row = event, row
+        self.added.append(event)
+
+
+def _first_event(tail: Tail, policy: Policy) -> WebEvent:
+    return stored_page(
+        EventRow(
+            id=0,
+            session=tail.id,
+            event_id="",
+            occurred_at_ms=tail.started_at_ms,
+            url=tail.landing_url,
+            is_page_view=True,
+            client_session_id=tail.client_session_id,
+            referrer=tail.referrer,
+            landing=tail.landing,
+        ),
+        policy,
+    )
+
+
+class _Visitor:
+    """What is known of a visitor; `plain` ends where that is not enough."""
+
+    __slots__ = (
+        "id",
+        "link",
+        "linked",
+        "new",
+        "plain",
+        "said_ms",
+        "server_ms",
+        "visit",
+    )
+
+    def __init__(self) -> None:
+        self.id = 0
+        self.new = True
+        self.plain = True
+        self.visit: _Visit | None = None
+        self.linked = False  # somebody, now or before
+        self.link: LinkRow | None = None
+        self.said_ms = 0
+        self.server_ms = -1  # the latest event without a page in this batch
+
+
+class PlainEvents:
+    """One tenant's plain events of a batch; the caller sees to all others."""
+
+    def __init__(
+        self, store: BulkStore, tenant: Tenant, calls: Sequence[TrackCall]
+    ) -> None:
+        self._store = store
+        self._tenant = tenant
+        self._visitors: dict[str, _Visitor] = {}
+        self._seen: dict[tuple[int, str], EventRecorded] = {}
+        self._touched: dict[int, _Visit] = {}
+        self._new_visitors: list[tuple[int, str, int]] = []
+        self._lines: list[EventLine] = []
+        self._confirmed: dict[int, int] = {}
+        self._next: tuple[int, int, int] | None = None
+        self._next_visitor = self._next_session = self._next_event = 0
+        self._converted = False
+        if calls:
+            self._prefetch(calls)
+
+    # -- what is known before --
+
+    def _prefetch(self, calls: Sequence[TrackCall]) -> None:
+        by_hour: dict[int, list[str]] = {}
+        for call in calls:
+            hour = event_hour(call.said_ms, call.received_at_ms)
+            by_hour.setdefault(hour, []).append(call.event_id)
+            if call.said_ms is None:
+                by_hour.setdefault(hour - 1, []).append(call.event_id)
+            if call.visitor_id is not None and call.visitor_id not in self._visitors:
+                self._visitors[call.visitor_id] = _Visitor()
+        for hour, event_ids in by_hour.items():
+            known = self._store.known_events(self._tenant, hour, event_ids)
+            for event_id, stored in known.items():
+                self._seen[hour, event_id] = EventRecorded(
+                    event_id,
+                    stored.event_type,
+                    stored.visitor_id,
+                    stored.session_id,
+                    duplicate=True,
+                )
+        known_visitors = self._store.known_visitors(self._tenant, self._visitors)
+        if known_visitors:
+            self._know(known_visitors, min(call.occurred_at_ms for call in calls))
+
+    def _know(self, known: Mapping[str, int], from_ms: int) -> None:
+        store, tenant = self._store, self._tenant
+        rows = list(known.values())
+        tails = store.tails(tenant, rows)
+        later = store.with_later_server_events(tenant, rows, from_ms)
+        links = store.links_of(tenant, rows)
+        converted, roots = store.converted_since(tenant, from_ms)
+        self._converted = bool(converted or roots)
+        for visitor_id, row in known.items():
+            visitor = self._visitors[visitor_id]
+            visitor.id, visitor.new = row, False
+            visitor.plain = row not in later and row not in converted
+            self._set_tail(visitor, tails.get(row, ()))
+            for link in links.get(row, ()):
+                visitor.linked = True
+                if link.current:
+                    visitor.link, visitor.said_ms = link, link.said_ms
+                if link.root in roots:
+                    visitor.plain = False
+
+    @staticmethod
+    def _set_tail(visitor: _Visitor, tails: Sequence[Tail]) -> None:
+        if not tails:
+            return
+        visitor.visit = _Visit.stored(tails[0], visitor.id)
+        # Sessions of the same millisecond, or one that outlasts a later one: fold.
+        if len(tails) > 1 and tails[1].last_event_at_ms >= tails[0].last_event_at_ms:
+            visitor.plain = False
+        if tails[0].page_view_count >= _MANY_VIEWS:
+            visitor.plain = False
+
+    # -- one event after the other --
+
+    def take(self, call: TrackCall, policy: Policy) -> EventRecorded | None:
+        """Place *call*, if it is plain; else return None, and nothing has changed."""
+        hour = event_hour(call.said_ms, call.received_at_ms)
+        seen = self._seen.get((hour, call.event_id))
+        if seen is None and call.said_ms is None:
+            seen = self._seen.get((hour - 1, call.event_id))
+        if seen is not None:
+            return seen
+        visitor = self._visitors.get(call.visitor_id or "")
+        if visitor is None or not visitor.plain or not _is_known_as(visitor, call):
+            return None
+        page = page_of(call, policy)
+        reason = None
+        if page is not None:
+            reason = bot_reason(call.user_agent, prefetch=call.prefetch)
+        if reason is None and not self._fits(visitor, call, page):
+            return None
+        return self._keep(visitor, call, policy, hour, page, reason)
+
+    def _keep(
+        self,
+        visitor: _Visitor,
+        call: TrackCall,
+        policy: Policy,
+        hour: int,
+        page: Page | None,
+        reason: str | None,
+    ) -> EventRecorded:
+        self._take_numbers()
+        if visitor.new:
+            self._add_visitor(visitor, call)
+        identity = None
+        if call.user_id is not None and visitor.link is not None:
+            identity = visitor.link.identity
+            if call.occurred_at_ms > visitor.said_ms:
+                visitor.said_ms = self._confirmed[visitor.id] = call.occurred_at_ms
+        row = self._next_event
+        self._next_event += 1
+        visit = None
+        if reason is None:
+            visit = self._place(visitor, call, page, row, policy)
+        self._lines.append(
+            _line(row, hour, call, visitor.id, identity, visit, page, reason)
+        )
+        session_id = call.session_id
+        if session_id is None and visit is not None:
+            session_id = visit.client_session_id or visit.public_id
+        done = EventRecorded(
+            call.event_id,
+            call.event_type,
+            call.visitor_id,
+            session_id,
+            bot=reason is not None,
+        )
+        self._seen[hour, call.event_id] = done._replace(bot=False, duplicate=True)
+        return done
+
+    @staticmethod
+    def _fits(visitor: _Visitor, call: TrackCall, page: Page | None) -> bool:
+        """Tell whether the event is after all that is known, or in the last visit."""
+        visit = visitor.visit
+        if page is None:
+            return visit is None or visit.started_at_ms <= call.occurred_at_ms
+        if call.occurred_at_ms <= visitor.server_ms:
+            return False
+        return visit is None or visit.last.occurred_at_ms < call.occurred_at_ms
+
+    def _place(
+        self,
+        visitor: _Visitor,
+        call: TrackCall,
+        page: Page | None,
+        row: int,
+        policy: Policy,
+    ) -> _Visit | None:
+        visit = visitor.visit
+        at_ms = call.occurred_at_ms
+        if page is None:
+            visitor.server_ms = max(visitor.server_ms, at_ms)
+            if visit is None:
+                return None
+            end_ms = visit.last.occurred_at_ms + policy.session_timeout_ms
+            return visit if at_ms < end_ms else None
+        event = page.event
+        if visit is not None:
+            opening = visit.opening(policy)
+            if not splits(opening, visit.last, event, policy):
+                visit.append(event, row, opening)
+                self._count(visitor, visit, event)
+                return visit
+        visit = visitor.visit = _Visit.begun(self._next_session, visitor.id, event, row)
+        self._next_session += 1
+        self._count(visitor, visit, event)
+        return visit
+
+    def _count(self, visitor: _Visitor, visit: _Visit, event: WebEvent) -> None:
+        self._touched[visit.id] = visit
+        visit.views += event.is_page_view
+        if visit.views >= _MANY_VIEWS:
+            visitor.plain = False
+
+    def _add_visitor(self, visitor: _Visitor, call: TrackCall) -> None:
+        assert call.visitor_id is not None
+        visitor.id, visitor.new = self._next_visitor, False
+        self._next_visitor += 1
+        seen_ms = call.occurred_at_ms
+        self._new_visitors.append((visitor.id, call.visitor_id, seen_ms))
+
+    def _take_numbers(self) -> None:
+        if self._next is None:
+            self._next = self._store.next_rows()
+            self._next_visitor, self._next_session, self._next_event = self._next
+
+    # -- beside the others --
+
+    def after(self, call: Call, done: Recorded) -> None:
+        """Note what a call that was carried out by itself may have changed."""
+        self._next = None
+        names: set[object] = {
+            getattr(call, "visitor_id", None),
+            getattr(call, "previous_id", None),
+        }
+        if isinstance(done, ConversionRecorded):
+            names.add(done.conversion.visitor_id)
+        for name in self._visitors.keys() & names:
+            self._visitors[name].plain = False
+        if isinstance(call, TrackCall):
+            hour = event_hour(call.said_ms, call.received_at_ms)
+            if isinstance(done, EventRecorded):
+                again = done._replace(bot=False, duplicate=True)
+                self._seen[hour, call.event_id] = again
+            if call.user_id is None:
+                return
+        if isinstance(call, ConversionCall):
+            self._converted = True
+        if self._converted:
+            for visitor in self._visitors.values():
+                if visitor.linked:
+                    visitor.plain = False
+
+    def flush(self) -> None:
+        """Store what was taken."""
+        if not self._lines:
+            return
+        version = list_version()
+        new = [visit for visit in self._touched.values() if visit.new]
+        longer = [visit for visit in self._touched.values() if not visit.new]
+        self._store.save(
+            self._tenant,
+            BulkRows(
+                visitors=self._new_visitors,
+                sessions=[_new_session(visit, version) for visit in new],
+                events=self._lines,
+                longer=[_longer(visit) for visit in longer],
+                confirmed=self._confirmed,
+            ),
+        )
+        for visit in self._touched.values():
+            visit.new = False
+            visit.added = []
+            visit.flags = frozenset()
+        self._touched, self._confirmed = {}, {}
+        self._new_visitors, self._lines = [], []
+
+
+def _is_known_as(visitor: _Visitor, call: TrackCall) -> bool:
+    """Tell whether the call says nothing new about who the visitor is."""
+    if call.user_id is None:
+        return True
+    return visitor.link is not None and visitor.link.user_id == call.user_id
+
+
+def _line(
+    row: int,
+    hour: int,
+    call: TrackCall,
+    visitor: int,
+    identity: int | None,
+    visit: _Visit | None,
+    page: Page | None,
+    reason: str | None,
+) -> EventLine:
+    said_ms = call.said_ms
+    return EventLine(
+        row,
+        hour,
+        call.event_id,
+        call.event_type,
+        visitor,
+        identity,
+        None if visit is None else visit.id,
+        call.session_id,
+        call.occurred_at_ms,
+        call.received_at_ms,
+        None if said_ms == call.occurred_at_ms else said_ms,
+        None if page is None else page.event.url,
+        None if page is None else page.event.referrer,
+        None if page is None else page.kept_landing,
+        None,
+        reason,
+        call.flags,
+        kept_properties(call.properties),
+    )
+
+
+def _new_session(visit: _Visit, version: str) -> NewSession:
+    session = Session(events=tuple(visit.added), flags=visit.flags)
+    return NewSession(
+        visit.id,
+        visit.visitor,
+        visit.public_id,
+        session,
+        visit.first_row,
+        visit.last_row,
+        version,
+    )
+
+
+def _longer(visit: _Visit) -> LongerSession:
+    return LongerSession(
+        visit.id,
+        visit.last_row,
+        visit.last.occurred_at_ms,
+        sum(event.is_page_view for event in visit.added),
+        " ".join(sorted(visit.flags)),
+    )

@@ -1,0 +1,58 @@
+"""What becomes of a call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from mbuzz.server.model import Credit
+from mbuzz.server.storage.port import ConversionRow
+
+
+class EventRecorded(NamedTuple):
+    """An event is stored."""
+
+    event_id: str
+    event_type: str
+    visitor_id: str | None
+    session_id: str | None
+    bot: bool = False
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityRecorded:
+    """An identify or alias call is carried out."""
+
+    identity_id: str
+    visitor_linked: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupRecorded:
+    """A group call is carried out, now or when it was here before."""
+
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversionRecorded:
+    """A conversion is stored, with its credits under every model."""
+
+    conversion: ConversionRow
+    credits: Sequence[Credit]
+    duplicate: bool = False
+    amount_differs: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A call that was well-formed, but cannot be carried out."""
+
+    error: str
+
+
+Recorded = (
+    EventRecorded | IdentityRecorded | GroupRecorded | ConversionRecorded | Refused
+)
