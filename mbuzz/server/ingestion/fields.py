@@ -11,6 +11,7 @@ from typing import cast
 from mbuzz import protocol
 from mbuzz.server.ingestion.timing import BadTimeError, Moment, Timing
 
+_MAX_NAME = 255  # characters of a property's name
 _PRINTABLE = re.compile(r"[\x21-\x7e]{1,128}")
 
 # Values that programs send when they have no id. Source: the lists of PostHog and
@@ -165,6 +166,8 @@ def read_mapping(
     if len(given) > protocol.MAX_PROPERTIES:
         errors.append(f"{name} may have at most {protocol.MAX_PROPERTIES} keys")
         return {}
+    if _is_plain(given):
+        return given
     try:
         bounded = _Bounds(name)
         clean = bounded.value(given, 1)
@@ -174,6 +177,25 @@ def read_mapping(
     if bounded.cut:
         warnings.append(f"{name}: text over {protocol.MAX_STRING} characters was cut")
     return cast("dict[str, object]", clean)
+
+
+def _is_plain(given: Mapping[str, object]) -> bool:
+    """Tell whether a JSON object is flat and can be stored as it is."""
+    for name, value in given.items():
+        kind = type(value)
+        if kind is str:
+            if not value.isascii() or len(value) > protocol.MAX_STRING:  # type: ignore[attr-defined, arg-type]
+                return False
+            if "\0" in value:  # type: ignore[operator]
+                return False
+        elif kind is float:
+            if not math.isfinite(value):  # type: ignore[arg-type]
+                return False
+        elif kind is not int and kind is not bool and value is not None:
+            return False
+        if len(name) > _MAX_NAME or not name.isascii() or "\0" in name:
+            return False
+    return True
 
 
 class _Bounds:
@@ -195,7 +217,8 @@ class _Bounds:
             )
         if isinstance(value, dict):
             return {
-                storable(k)[:255]: self.value(v, depth + 1) for k, v in value.items()
+                storable(k)[:_MAX_NAME]: self.value(v, depth + 1)
+                for k, v in value.items()
             }
         if isinstance(value, list):
             return [self.value(v, depth + 1) for v in value]

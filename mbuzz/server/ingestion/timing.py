@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from mbuzz.clock import to_ms
@@ -31,6 +32,12 @@ def parse(value: object) -> int:
     """
     try:
         if isinstance(value, str):
+            # As most clients write it, `2026-11-20T10:30:00.250Z`.
+            if value[16:17] == ":" and len(value) == 24 and value[-1] == "Z":
+                seconds, dot, fraction = value[17:19], value[19], value[20:23]
+                digits = seconds + fraction
+                if dot == "." and digits.isdecimal() and seconds < "60":
+                    return _minute(value[:16]) + int(digits)
             moment = datetime.fromisoformat(value.strip())
             return to_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
         if isinstance(value, int | float) and not isinstance(value, bool):
@@ -51,6 +58,11 @@ class Moment(NamedTuple):
     at_ms: int
     said_ms: int | None
     flags: frozenset[str] = frozenset()
+
+
+@lru_cache(maxsize=1_024)
+def _minute(text: str) -> int:
+    return to_ms(datetime.fromisoformat(text).replace(tzinfo=UTC))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from mbuzz.server.tracking.landing import read_landing
 from mbuzz.server.tracking.storable import stored_referrer, stored_url
 
 _KNOWN_LANDINGS: Final = 4_096  # the same few pages and referrers come again and again
+_SHORT: Final = 500  # characters; longer ones are not remembered
 
 _PAGE_FIELDS: Final = frozenset({"url", "referrer", "user_agent", "prefetch"})
 
@@ -25,24 +26,42 @@ class Page(NamedTuple):
     kept_landing: Landing | None
 
 
+class _Read(NamedTuple):
+    """What is stored of a URL and a referrer, and what they say, stored and whole."""
+
+    url: str
+    referrer: str | None
+    stored: Landing
+    whole: Landing
+
+
 @lru_cache(maxsize=_KNOWN_LANDINGS)
 def _landing(url: str, referrer: str | None, policy: Policy) -> Landing:
     return read_landing(url, referrer, own_domains=policy.own_domains)
+
+
+def _read(url: str, referrer: str | None, policy: Policy) -> _Read:
+    kept_url, kept_referrer = stored_url(url), stored_referrer(referrer)
+    stored = whole = _landing(kept_url, kept_referrer, policy)
+    if kept_url != url or kept_referrer != referrer:
+        whole = read_landing(url, referrer, own_domains=policy.own_domains)
+        if whole == stored:
+            whole = stored
+    return _Read(kept_url, kept_referrer, stored, whole)
+
+
+_read_again = lru_cache(maxsize=_KNOWN_LANDINGS)(_read)
 
 
 def page_of(call: TrackCall, policy: Policy) -> Page | None:
     """Return the page that a call is about; None if it is about none."""
     if call.url is None:
         return None
-    url, referrer = stored_url(call.url), stored_referrer(call.referrer)
-    stored = _landing(url, referrer, policy)
-    if (
-        (url == call.url and referrer == call.referrer)
-        and not call.ignore_referrer
-        and not _has_tags(call)
-    ):
-        landing = stored
-    else:
+    short = len(call.url) + len(call.referrer or "") <= _SHORT
+    url, referrer, stored, landing = (_read_again if short else _read)(
+        call.url, call.referrer, policy
+    )
+    if call.ignore_referrer or _has_tags(call):
         landing = read_landing(
             call.url,
             call.referrer,
@@ -50,16 +69,18 @@ def page_of(call: TrackCall, policy: Policy) -> Page | None:
             ignore_referrer=call.ignore_referrer,
             own_domains=policy.own_domains,
         )
+        if landing == stored:
+            landing = stored
     event = WebEvent(
-        event_id=call.event_id,
-        occurred_at_ms=call.occurred_at_ms,
-        url=url,
-        is_page_view=call.event_type == protocol.PAGE_VIEW,
-        client_session_id=call.session_id,
-        referrer=referrer,
-        landing=landing,
+        call.event_id,
+        call.occurred_at_ms,
+        url,
+        call.event_type == protocol.PAGE_VIEW,
+        call.session_id,
+        referrer,
+        landing,
     )
-    return Page(event, None if landing == stored else landing)
+    return Page(event, None if landing is stored else landing)
 
 
 def kept_properties(properties: Mapping[str, object]) -> Mapping[str, object]:
@@ -70,7 +91,10 @@ def kept_properties(properties: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def _has_tags(call: TrackCall) -> bool:
-    return any(name[:4].lower() == "utm_" for name in call.properties)
+    for name in call.properties:
+        if name[:1] in "uU" and name[:4].lower() == "utm_":
+            return True
+    return False
 
 
 def stored_page(row: EventRow, policy: Policy) -> WebEvent:

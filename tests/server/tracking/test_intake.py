@@ -53,8 +53,8 @@ def call_of(chance, number, minute):
             conversion_id=f"conv_{number:08}",
             dedupe_key=None,
             conversion_type="purchase",
-            visitor_id=chance.choice([visitor, visitor, None]),
-            user_id=chance.choice([user, None]),
+            visitor_id=visitor if number % 3 else None,
+            user_id=chance.choice([user, None]) if number % 3 else user,
             event_id=None,
             revenue_minor=1000,
             currency=None,
@@ -65,8 +65,8 @@ def call_of(chance, number, minute):
     return TrackCall(
         event_id=f"e{number}",
         event_type="page_view" if url else "Paid",
-        visitor_id=chance.choice([visitor] * 9 + [None]),
-        user_id=user if chance.random() < 0.3 else None,
+        visitor_id=visitor if number % 10 else None,
+        user_id=user if chance.random() < 0.3 or not number % 10 else None,
         session_id=chance.choice([None, None, None, "s1", "s2"]),
         occurred_at_ms=at_ms,
         received_at_ms=START + 1000 * MINUTE,
@@ -91,8 +91,6 @@ def plan(seed):
             call = chance.choice(calls)
         else:
             call = call_of(chance, number, minute - late)
-        if getattr(call, "visitor_id", "") is None and call.user_id is None:
-            call = call._replace(visitor_id="v1")
         calls.append(call)
         batches[-1].append(call)
     return [batch for batch in batches if batch]
