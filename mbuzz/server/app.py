@@ -10,14 +10,15 @@ from typing import Any
 from mbuzz import guard
 from mbuzz.clock import SYSTEM_CLOCK, Clock
 from mbuzz.server.dashboard.pages import Dashboard
-from mbuzz.server.http.api import Api
+from mbuzz.server.http.api import EVENTS_PATH, Api
+from mbuzz.server.http.deferred import Deferred, Done
 from mbuzz.server.http.errors import HttpError
 from mbuzz.server.http.request import Request
 from mbuzz.server.http.response import Response, error_response
 from mbuzz.server.http.routes import Router
 from mbuzz.server.ingestion.ratelimit import RateLimiter
 from mbuzz.server.settings import ServerSettings
-from mbuzz.server.storage.port import Storage, StorageBusyError, StorageError
+from mbuzz.server.storage.port import Storage, StorageError
 from mbuzz.server.storage.sqlite import SqliteStorage
 
 _logger = logging.getLogger("mbuzz.server")
@@ -33,12 +34,27 @@ class Application:
             clock, rate=settings.rate_limit, burst=settings.rate_burst
         )
         self.storage = storage
-        self.router = Router(
-            [
-                *Api(storage, clock, limiter).routes(),
-                *Dashboard(storage, clock).routes(),
-            ]
+        self._api = Api(storage, clock, limiter)
+        self.router = Router([*self._api.routes(), *Dashboard(storage, clock).routes()])
+
+    def begin(self, environ: dict[str, Any]) -> Deferred | None:
+        """Begin to take a batch of events, without waiting for it to be on disk.
+
+        Everything else is None: it is to be called as WSGI has it, where it may wait.
+        """
+        if environ.get("PATH_INFO") != EVENTS_PATH:
+            return None
+        request = Request(environ)
+        return guard.attempt(
+            partial(self._begin, request), lambda error: Done(_broken(error))
         )
+
+    def _begin(self, request: Request) -> Deferred | None:
+        try:
+            taking = self._api.begin_events(request)
+        except (HttpError, StorageError) as error:
+            return Done(_refused(error))
+        return None if taking is None else _Answering(taking)
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., object]
@@ -53,19 +69,39 @@ class Application:
     def _answer(self, request: Request) -> Response:
         try:
             return self.router.find(request)(request)
-        except HttpError as error:
-            return error_response(error)
-        except (StorageBusyError, StorageError) as error:
-            _logger.warning("storage unavailable (error=%s)", type(error).__name__)
-            return error_response(
-                HttpError(
-                    503, "unavailable", str(error), headers=[("Retry-After", "1")]
-                )
-            )
+        except (HttpError, StorageError) as error:
+            return _refused(error)
 
     def close(self) -> None:
         """Finish what is queued and let the database go."""
         self.storage.close()
+
+
+class _Answering:
+    """A batch that is being taken; whatever comes of it is an answer."""
+
+    def __init__(self, taking: Deferred) -> None:
+        self.when_done = taking.when_done
+        self._taking = taking
+
+    def response(self) -> Response:
+        """Return the answer, waiting for it if need be."""
+        return guard.attempt(self._outcome, _broken)
+
+    def _outcome(self) -> Response:
+        try:
+            return self._taking.response()
+        except (HttpError, StorageError) as error:
+            return _refused(error)
+
+
+def _refused(error: HttpError | StorageError) -> Response:
+    if isinstance(error, HttpError):
+        return error_response(error)
+    _logger.warning("storage unavailable (error=%s)", type(error).__name__)
+    return error_response(
+        HttpError(503, "unavailable", str(error), headers=[("Retry-After", "1")])
+    )
 
 
 def _broken(error: Exception) -> Response:

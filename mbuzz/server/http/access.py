@@ -50,15 +50,28 @@ class Access:
     def _guarded(self, handler: KeyHandler, scope: str) -> Handler:
         def answer(request: Request) -> Response:
             key = self.authenticate(request)
-            headers = self.spend(key)
+            headers = self.admit(key, scope)
             try:
-                _check_scope(key, scope)
                 return handler(request, key).with_headers(headers)
             except HttpError as error:
                 error.headers = [*error.headers, *headers]
                 raise
 
         return answer
+
+    def admit(self, key: ApiKey, scope: str) -> list[tuple[str, str]]:
+        """Let *key* do something once; return the headers that tell of its allowance.
+
+        Raises:
+            HttpError: If it may not, or has no allowance left.
+        """
+        headers = self.spend(key)
+        try:
+            _check_scope(key, scope)
+        except HttpError as error:
+            error.headers = headers
+            raise
+        return headers
 
     def spend(self, key: ApiKey) -> list[tuple[str, str]]:
         """Use one request of the key's allowance; return the headers that tell of it.

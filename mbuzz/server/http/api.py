@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from mbuzz import protocol
 from mbuzz.clock import Clock
 from mbuzz.server.http.access import Access
+from mbuzz.server.http.deferred import Deferred
+from mbuzz.server.http.errors import HttpError
 from mbuzz.server.http.intake_api import IntakeApi
 from mbuzz.server.http.report_api import ReportApi
+from mbuzz.server.http.request import Request
 from mbuzz.server.http.routes import Route
 from mbuzz.server.http.service_api import ServiceApi
 from mbuzz.server.ingestion.ratelimit import RateLimiter
 from mbuzz.server.storage.port import Storage
+
+EVENTS_PATH: Final = f"{protocol.API_PREFIX}/events"
+
+# What the server's one loop reads by itself, some ms of work; more goes to a thread.
+_AT_ONCE_BYTES: Final = 65_536
+_AT_ONCE_UNPACKED_BYTES: Final = 131_072
 
 
 class Api:
@@ -18,11 +30,32 @@ class Api:
     def __init__(self, storage: Storage, clock: Clock, limiter: RateLimiter) -> None:
         self._access = Access(storage, clock, limiter)
         self._service = ServiceApi(storage)
+        self._intake = IntakeApi(storage, clock)
         self._groups = (
-            IntakeApi(storage, clock),
+            self._intake,
             ReportApi(storage, clock),
             self._service,
         )
+
+    def begin_events(self, request: Request) -> Deferred | None:
+        """Begin to take a batch, if that does not keep the caller for long.
+
+        Raises:
+            HttpError: If it is refused.
+            StorageError: If it cannot be stored just now.
+        """
+        if int(request.header("Content-Length") or 0) > _AT_ONCE_BYTES:
+            return None
+        key = self._access.authenticate(request)
+        if len(request.body()) > _AT_ONCE_UNPACKED_BYTES:
+            request.rewind()
+            return None
+        headers = self._access.admit(key, "ingest")
+        try:
+            return self._intake.begin_events(request, key, headers)
+        except HttpError as error:
+            error.headers = [*error.headers, *headers]
+            raise
 
     def routes(self) -> list[Route]:
         """Return the routes; all but health and the document need a key."""

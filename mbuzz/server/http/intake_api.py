@@ -72,8 +72,12 @@ class IntakeApi:
         """Take a batch; each item is accepted or rejected by itself."""
         return self.begin_events(request, key).response()
 
-    def begin_events(self, request: Request, key: ApiKey) -> Taking:
+    def begin_events(
+        self, request: Request, key: ApiKey, headers: Sequence[tuple[str, str]] = ()
+    ) -> Taking:
         """Begin to take a batch; it is taken once it is on disk.
+
+        *headers* are added to whatever is answered.
 
         Raises:
             HttpError: If it is no batch.
@@ -88,14 +92,14 @@ class IntakeApi:
         if idempotency_key is None:
             batch = Batch(key.tenant, key.account.policy, taken.calls)
             future = self._storage.submit(record, batch, len(items))
-            return Taking(self._storage, future, taken.reply)
+            return Taking(self._storage, future, taken.reply, headers)
         digest = hashlib.sha256(request.body()).hexdigest()
 
         def once(stores: Stores, _payloads: Sequence[None]) -> list[dict[str, object]]:
             return [_once(stores, taken, idempotency_key, digest, now)]
 
         future_reply = self._storage.submit(once, None, len(items))
-        return Taking(self._storage, future_reply, lambda reply: reply)
+        return Taking(self._storage, future_reply, lambda reply: reply, headers)
 
     def identify(self, request: Request, key: ApiKey) -> Response:
         """Link a visitor to a user."""
@@ -245,10 +249,12 @@ class Taking:
         storage: Storage,
         future: Future[Outcome],
         reply: Callable[[Outcome], dict[str, object]],
+        headers: Sequence[tuple[str, str]],
     ) -> None:
         self._storage = storage
         self._future = future
         self._reply = reply
+        self._headers = headers
 
     def when_done(self, callback: Callable[[], None]) -> None:
         """Have *callback* called once the answer is there, on any thread."""
@@ -261,8 +267,13 @@ class Taking:
             HttpError: If the batch is refused after all.
             StorageBusyError: If it cannot be stored just now.
         """
-        reply = self._reply(self._storage.outcome(self._future))
-        return json_response(reply, 202, visitor_cookies(reply["events"]))
+        try:
+            reply = self._reply(self._storage.outcome(self._future))
+        except HttpError as error:
+            error.headers = [*error.headers, *self._headers]
+            raise
+        cookies = visitor_cookies(reply["events"])
+        return json_response(reply, 202, (*cookies, *self._headers))
 
 
 def _once(
