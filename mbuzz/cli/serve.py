@@ -66,7 +66,6 @@ def run(args: argparse.Namespace) -> int:
     settings = ServerSettings.from_environment(
         {**os.environ, "MBUZZ_SERVER_DATABASE": args.database}
     )
-    sys.setswitchinterval(_SWITCH_INTERVAL)
     app = create_app(settings)
     try:
         server = listen(app, args.host, args.port, "--port")
@@ -78,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
                 currency=currency,
                 timezone=args.timezone,
             )
+            sys.setswitchinterval(_SWITCH_INTERVAL)
             server.start()
             _announce(server.url, args.database, first)
             wait_for(stopped)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
         | tuple[None, None, None]
     )
 
+_ONE_SEND: Final = 65_536  # bytes of body up to which the head joins it
+
 _STATUS: Final = re.compile(r"([2-5][0-9]{2}) [^\x00-\x1f\x7f]*")
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE: Final = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
@@ -162,8 +164,8 @@ class Answer:
         self.begun = True
         return head + framed
 
-    def whole(self, body: bytes) -> bytes:
-        """Return the whole answer with *body*.
+    def whole(self, body: bytes) -> list[bytes]:
+        """Return the whole answer with *body*, a large one uncopied.
 
         A length known beforehand saves the chunks, and every packet but one.
         """
@@ -171,15 +173,17 @@ class Answer:
         framed = self._framed(body)
         end = self._ending()
         self.begun = True
-        return b"".join((head, framed, end))
+        if len(framed) <= _ONE_SEND:
+            return [b"".join((head, framed, end))]
+        return [head, framed, end]
 
-    def end(self) -> bytes:
+    def end(self) -> list[bytes]:
         """Return what comes after the last piece.
 
         Raises:
             RuntimeError: If the body is not as long as was announced.
         """
-        return self._ending() if self.begun else self.whole(b"")
+        return [self._ending()] if self.begun else self.whole(b"")
 
     def failure(self) -> bytes:
         """Return a 500, or nothing if a part of another answer is out."""

@@ -90,7 +90,7 @@ class Call:
             self._result = result
             if isinstance(result, list | tuple | bytes) and not self._answer.begun:
                 body = result if isinstance(result, bytes) else b"".join(result)
-                self._put(self._answer.whole(body))
+                self._put(*self._answer.whole(body))
                 self._finish()
                 return
             self._pieces = iter(result)
@@ -103,7 +103,7 @@ class Call:
             if self._outlet.full:
                 self._outlet.later(self._resume)
                 return
-        self._put(self._answer.end())
+        self._put(*self._answer.end())
         self._finish()
 
     def _resume(self) -> None:
@@ -125,11 +125,12 @@ class Call:
         if self._outlet.full:
             self._outlet.wait()
 
-    def _put(self, data: bytes) -> None:
+    def _put(self, *parts: bytes) -> None:
         if self._outlet.gone:
             raise ClientGoneError
-        if data:
-            self._outlet.put(data)
+        for data in parts:
+            if data:
+                self._outlet.put(data)
 
     def _finish(self) -> None:
         self._close()

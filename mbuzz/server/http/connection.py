@@ -53,7 +53,6 @@ class Connection(Handler):
         "_deferred",
         "_ended",
         "_head",
-        "_held",
         "_incoming",
         "_keep",
         "_lingers",
@@ -71,7 +70,6 @@ class Connection(Handler):
         self._channel = Channel(raw, service.loop, self)
         self._incoming = Incoming()
         self._state = _IDLE
-        self._held = 0  # our part of the bytes that the service holds
         self._ended = False  # the client sends no more
         self._head: Head | None = None  # of the request that is answered
         self._deferred: Deferred | None = None
@@ -119,6 +117,14 @@ class Connection(Handler):
         if self._state is _IDLE:
             self.close()
 
+    def expel(self) -> None:
+        """Give back the memory of what a slow client sends, or does not take."""
+        if self._state is _RECEIVING:
+            self._refuse(_no_memory())
+        elif self._channel.size:
+            _logger.debug("client cut, too slow (waiting=%d)", self._channel.size)
+            self.close()
+
     def close(self) -> None:
         """Let the client, the application and all memory of them go."""
         if self._state is _CLOSED:
@@ -128,7 +134,7 @@ class Connection(Handler):
         self._service.open.discard(self)
         self._incoming = Incoming()
         self._deferred = None
-        self._hold(0)
+        self._service.hold(self, 0)
         self._channel.close()
 
     # The request
@@ -174,10 +180,8 @@ class Connection(Handler):
             self._state = _RECEIVING
             self._service.loop.set_deadline(self, self._service.request_timeout)
             self._channel.resume_reading()
-        self._hold(len(self._incoming))
-        if self._service.overfull:
-            self._refuse(RequestError("The server has no memory left for this.", 503))
-        elif self._incoming.wants_continue():
+        self._service.hold(self, len(self._incoming))
+        if self._state is _RECEIVING and self._incoming.wants_continue():
             self.put(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _rest(self) -> None:
@@ -200,6 +204,7 @@ class Connection(Handler):
         self._state = _ANSWERING
         self.due = inf
         self._lingers = True
+        self._incoming = Incoming()
         self.put(error_answer(error.status, str(error), retry))
         self.done(keep=False)
 
@@ -225,7 +230,7 @@ class Connection(Handler):
             if guard.attempt(partial(self._begin, environ), self._failed):
                 return
             environ["wsgi.input"].seek(0)
-        self._hold(len(body) + len(self._incoming))
+        self._service.hold(self, len(body) + len(self._incoming))
         self._call(environ, head)
 
     def _begin(self, environ: dict[str, Any]) -> bool:
@@ -281,7 +286,7 @@ class Connection(Handler):
             again=partial(service.pool.submit, again=True),
         )
         if service.overfull:
-            self._refuse(RequestError("The server has no memory left for this.", 503))
+            self._refuse(_no_memory())
         elif not service.pool.submit(call):
             self._refuse(RequestError("Too many requests wait for a thread.", 503))
 
@@ -300,7 +305,7 @@ class Connection(Handler):
             self.close()
             return
         if self._channel.size:
-            self._hold(len(self._incoming) + self._channel.size)
+            self._service.hold(self, len(self._incoming) + self._channel.size)
             if not waited and self._state is not _RECEIVING:
                 self._service.loop.set_deadline(self, self._service.request_timeout)
 
@@ -315,7 +320,7 @@ class Connection(Handler):
 
     def _flush(self) -> None:
         self._channel.flush()
-        self._hold(len(self._incoming) + self._channel.size)
+        self._service.hold(self, len(self._incoming) + self._channel.size)
         if self._state is not _ANSWERING:
             return
         if not self._channel.size:
@@ -329,8 +334,7 @@ class Connection(Handler):
         """Take the next request up, or end."""
         self._whole = False
         self._head = None
-        if self._held:
-            self._hold(len(self._incoming))
+        self._service.hold(self, len(self._incoming))
         if not self._keep or self._service.stopping:
             self._leave()
         elif self._incoming.begun or self._ended:
@@ -346,12 +350,11 @@ class Connection(Handler):
             return
         self._state = _LINGERING
         self._incoming = Incoming()
-        self._hold(0)
+        self._service.hold(self, 0)
         self._channel.finish()
         self._channel.resume_reading()
         self._service.loop.set_deadline(self, LINGER)
 
-    def _hold(self, size: int) -> None:
-        """Say how many bytes this connection keeps in memory."""
-        self._service.held += size - self._held
-        self._held = size
+
+def _no_memory() -> RequestError:
+    return RequestError("The server has no memory left for slow clients.", 503)

@@ -7,7 +7,7 @@ from typing import Final
 
 _ENOUGH: Final = 65_536  # beyond it the memory of connections is the limit
 _OTHERS: Final = 100  # of the database, logs, standard streams
-_SELECT: Final = 450  # Windows: its select() takes 512 sockets
+_SELECT: Final = 400  # Windows: its select() takes 512 sockets
 
 
 def room_for_connections() -> int:

@@ -6,9 +6,12 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Final
 
 from mbuzz import guard
 from mbuzz.clock import SYSTEM_CLOCK
+
+_LOOK: Final = 60.0  # seconds, for a grace without an end
 
 
 class Pool:
@@ -56,7 +59,7 @@ class Pool:
                 left = until - SYSTEM_CLOCK.monotonic()
                 if left <= 0:
                     return
-                self._changed.wait(left)
+                self._changed.wait(min(left, _LOOK))
 
     def _start(self) -> None:
         thread = threading.Thread(

@@ -36,6 +36,7 @@ class Service:
     stopping: bool = False  # every answer is its connection's last
     held: int = 0  # bytes that connections keep in memory
     max_held: int = MAX_HELD
+    holding: dict[Connection, int] = field(default_factory=dict)  # longest first
     open: set[Connection] = field(default_factory=set)
     begin: Callable[[dict[str, Any]], Deferred | None] | None = None
     environ: dict[str, Any] = field(default_factory=dict)  # what never changes in it
@@ -58,6 +59,29 @@ class Service:
     def overfull(self) -> bool:
         """Tell whether no more may be kept in memory."""
         return self.held > self.max_held
+
+    def hold(self, connection: Connection, size: int) -> None:
+        """Note that *connection* keeps *size* bytes in memory.
+
+        When that is too much in all, whoever has kept theirs for longest has to go:
+        at a time when others are served, that is a client which is slow.
+        """
+        before = self.holding.get(connection, 0)
+        if size == before:
+            return
+        self.held += size - before
+        if size:
+            self.holding[connection] = size
+        else:
+            del self.holding[connection]
+        if self.overfull and size > before:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        for connection in list(self.holding):
+            if not self.overfull:
+                return
+            connection.expel()
 
     def failed(self, error: Exception) -> None:
         """Report what the application raised."""

@@ -158,7 +158,8 @@ class WSGIServer:
         self._listener.close()
         for connection in self._connections():
             connection.close()
-        self._service.pool.stop(max(0.0, self._left()))
+        interrupted = self._until == inf  # nobody granted anything
+        self._service.pool.stop(0.0 if interrupted else self._left())
         self._loop.close()
         self._ended.set()
 

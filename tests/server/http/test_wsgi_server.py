@@ -244,3 +244,71 @@ def test_shutdown_from_a_signal_handler_ends_serve_forever():
         signal.signal(signal.SIGTERM, before)
 
     assert answers == [b"127.0.0.1"]
+
+
+def test_interrupted_server_lets_everything_go():
+    server = WSGIServer(hello)
+    clients = []
+
+    def visit():
+        address = server.host, server.port
+        clients.append(socket.create_connection(address, PATIENCE))
+        clients[0].sendall(HELLO)
+        clients[0].recv(65_536)
+        signal.raise_signal(signal.SIGINT)
+
+    visitor = threading.Thread(target=visit)
+    visitor.start()
+    with pytest.raises(KeyboardInterrupt):
+        server.serve_forever()
+    visitor.join(PATIENCE)
+
+    with clients[0]:
+        assert clients[0].recv(1) == b""
+    server.shutdown()
+    server.serve_forever()  # returns: it is over
+
+
+def test_server_is_not_served_twice_at_a_time(serve):
+    server = serve()
+    server.ask()
+
+    server.server.serve_forever()  # returns: another thread does
+
+    assert server.ask()[0].status == 200
+
+
+def test_shutdown_from_an_applications_thread_answers_it_first(serve):
+    stopped = []
+
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        thread = threading.Thread(target=server.server.shutdown)
+        thread.start()
+        stopped.append(thread)
+        return [b"bye"]
+
+    server = serve(app)
+
+    assert server.ask()[1] == b"bye"
+    stopped[0].join(PATIENCE)
+    with pytest.raises(ConnectionRefusedError):
+        server.ask()
+
+
+def test_request_that_is_arriving_at_shutdown_is_answered(serve):
+    server = serve()
+    with server.connected() as client:
+        client.sendall(HELLO[:20])
+        while not any(c._incoming.begun for c in list(server.server._service.open)):
+            time.sleep(0.001)
+        stopper = threading.Thread(target=server.shutdown)
+        stopper.start()
+        while not server.server._service.stopping:
+            stopper.join(0.001)
+        client.sendall(HELLO[20:])
+        raw = server.rest(client)
+        stopper.join(PATIENCE)
+
+    assert raw.status == 200
+    assert b"Connection: close" in raw.head
