@@ -42,7 +42,8 @@ class Service:
     environ: dict[str, Any] = field(default_factory=dict)  # what never changes in it
 
     def __post_init__(self) -> None:
-        self.begin = getattr(self.app, "begin", None)
+        begin = getattr(self.app, "begin", None)
+        self.begin = begin if callable(begin) else None
         self.environ = {
             "SCRIPT_NAME": "",
             "SERVER_NAME": self.host,

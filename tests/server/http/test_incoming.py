@@ -87,6 +87,34 @@ def test_what_cannot_become_a_request_is_refused_before_it_is_whole(data, status
     assert caught.value.status == status
 
 
+@pytest.mark.parametrize("ending", [b"\r\n", b""])
+@pytest.mark.parametrize(
+    "headers",
+    [b"X: %b\r\n" % (b"a" * 17_000), b"X: %b\r\n" % (b"a" * 16_000) * 5],
+    ids=["line", "all"],
+)
+def test_headers_over_a_limit_are_refused_whole_or_not(headers, ending):
+    incoming = Incoming()
+    incoming.feed(b"GET / HTTP/1.1\r\n" + HOST + headers + ending)
+
+    with pytest.raises(RequestError) as caught:
+        requests(incoming)
+
+    assert caught.value.status == 431
+
+
+def test_long_line_in_pieces_is_refused_once_it_is_too_long():
+    incoming = Incoming()
+    incoming.feed(b"GET / HTTP/1.1\r\nX: ")
+    for _ in range(16):
+        incoming.feed(b"a" * 1000)
+        assert requests(incoming) == []
+    incoming.feed(b"a" * 1000)
+
+    with pytest.raises(RequestError, match="16384 bytes"):
+        requests(incoming)
+
+
 def test_declared_body_is_refused_before_it_arrives():
     incoming = Incoming()
     incoming.feed(b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 1001\r\n\r\n")
