@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import json
 import re
-import socket
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from wsgiref.util import is_hop_by_hop
 
 from mbuzz.clock import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
     from types import TracebackType
-    from wsgiref.types import WSGIApplication
+
+    from mbuzz.server.http.response import Response
 
     ExcInfo = (
         tuple[type[BaseException], BaseException, TracebackType]
         | tuple[None, None, None]
     )
 
-_ONE_SEND: Final = 65_536  # bytes up to which head and body leave together
-_SEND_PIECE: Final = 262_144  # bytes that must leave within one timeout
+_ONE_SEND: Final = 65_536  # bytes of body up to which the head joins it
 
 _STATUS: Final = re.compile(r"([2-5][0-9]{2}) [^\x00-\x1f\x7f]*")
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -44,10 +42,6 @@ _CODES: Final = {  # the machine words of the server's own answers
 }
 
 
-class ClientGoneError(Exception):
-    """The client went away, or stopped reading its answer."""
-
-
 def error_answer(status: int, sentence: str, headers: bytes = b"") -> bytes:
     """Return a whole answer that says why, and that the connection ends."""
     body = json.dumps({"error": sentence, "code": _CODES[status]}).encode("ascii")
@@ -64,91 +58,75 @@ def error_answer(status: int, sentence: str, headers: bytes = b"") -> bytes:
     )
 
 
+def whole_answer(response: Response, *, keep: bool, http11: bool) -> bytes:
+    """Return *response* as it goes over the wire, its head and its body.
+
+    Raises:
+        ValueError: If a header cannot go on the wire as it is.
+    """
+    status = response.status_line
+    if _STATUS.fullmatch(status) is None:
+        raise ValueError(f"status must look like '200 OK', got {status!r}")
+    lines = [f"HTTP/1.1 {status}\r\n"]
+    for name, value in response.headers:
+        if _checked(name, value) not in ("content-length", "date"):
+            lines.append(f"{name}: {value}\r\n")
+    if keep:
+        end = "\r\n" if http11 else "Connection: keep-alive\r\n\r\n"
+    else:
+        end = "Connection: close\r\n\r\n"
+    body = response.body
+    if response.status in _BODILESS:
+        body = b""
+    else:
+        end = f"Content-Length: {len(body)}\r\n{end}"
+    head = "".join(lines).encode("latin-1")
+    date = _date(SYSTEM_CLOCK.now_ms() // 1000)
+    return b"".join((head, date, end.encode("ascii"), body))
+
+
 @lru_cache(maxsize=1)
 def _date(second: int) -> bytes:
     return b"Date: %b\r\n" % formatdate(second, usegmt=True).encode("ascii")
 
 
 class Answer:
-    """Calls an application once and sends what it returns.
+    """Frames what an application says to one request; bytes out, no sockets.
 
     Args:
-        connection: Where to.
-        timeout: Seconds for each 256 KiB of the answer to leave.
         head_only: The request was a HEAD.
         http11: The client understands chunks.
         keep: Asked when the head is about to leave: may the connection stay open?
     """
 
     def __init__(
-        self,
-        connection: socket.socket,
-        *,
-        timeout: float,
-        head_only: bool,
-        http11: bool,
-        keep: Callable[[], bool],
+        self, *, head_only: bool, http11: bool, keep: Callable[[], bool]
     ) -> None:
-        self._connection = connection
-        self._timeout = timeout
         self._head_only = head_only
         self._http11 = http11
         self._keep = keep
         self.keep_alive = False  # what the client was told
         self.status = 0
+        self.begun = False  # the head is out
         self._lines = b""  # status line and headers, as they go out
         self._dated = False
         self._announced: int | None = None  # the application's Content-Length
         self._left: int | None = None  # bytes of body still owed
         self._chunked = False
-        self._sent = False
 
-    def run(self, app: WSGIApplication, environ: dict[str, Any]) -> None:
-        """Call *app* and send what it returns; a 500 in place of a failure.
-
-        Raises:
-            ClientGoneError: If the client does not take the answer.
-            Exception: What the application raised or did against PEP 3333.
-        """
-        whole = False
-        try:
-            self._run(app, environ)
-            whole = True
-        finally:
-            if not whole:
-                self._fail()
-
-    def _run(self, app: WSGIApplication, environ: dict[str, Any]) -> None:
-        result: Iterable[Any] = app(environ, self.start_response)
-        try:
-            # A length known beforehand saves the chunks, and every packet but one.
-            if isinstance(result, list | tuple | bytes) and not self._sent:
-                body = result if isinstance(result, bytes) else b"".join(result)
-                head = self._begin(len(body))
-                self._end(head, self._framed(body))
-            else:
-                for piece in result:
-                    self.write(piece)
-                self._end(b"" if self._sent else self._begin(0))
-        finally:
-            close = getattr(result, "close", None)
-            if close is not None:
-                close()
-
-    def start_response(
+    def start(
         self,
         status: str,
         headers: list[tuple[str, str]],
         exc_info: ExcInfo | None = None,
-        /,
-    ) -> Callable[[bytes], object]:
+    ) -> None:
         """Take status and headers; they leave with the first bytes of the body.
 
         Raises:
             ValueError: If they cannot go on the wire as they are.
             RuntimeError: If called twice without *exc_info*.
         """
-        if exc_info is not None and self._sent:
+        if exc_info is not None and self.begun:
             try:
                 raise exc_info[1] or RuntimeError("the headers are already sent")
             finally:
@@ -169,26 +147,54 @@ class Answer:
                 lines.append(f"{name}: {value}\r\n")
         self._lines = "".join(lines).encode("latin-1")
         self.status, self._announced, self._dated = int(match[1]), announced, dated
-        return self.write
 
-    def write(self, data: bytes) -> None:
-        """Send a piece of the body now, with the headers if they are still here."""
+    def piece(self, data: bytes) -> bytes:
+        """Return a piece of the body as it goes out, the head before the first.
+
+        Raises:
+            TypeError: If it is no bytes.
+            RuntimeError: If it is more than was announced.
+        """
         if not isinstance(data, bytes):
             raise TypeError(f"a body is made of bytes, got {type(data).__name__}")
-        if data:
-            head = b"" if self._sent else self._begin(None)
-            self._send(head, self._framed(data))
+        if not data:
+            return b""
+        head = b"" if self.begun else self._begin(None)
+        framed = self._framed(data)
+        self.begun = True
+        return head + framed
 
-    def _fail(self) -> None:
-        """Answer 500, if nothing of another answer is out."""
+    def whole(self, body: bytes) -> list[bytes]:
+        """Return the whole answer with *body*, a large one uncopied.
+
+        A length known beforehand saves the chunks, and every packet but one.
+        """
+        head = self._begin(len(body))
+        framed = self._framed(body)
+        end = self._ending()
+        self.begun = True
+        if len(framed) <= _ONE_SEND:
+            return [b"".join((head, framed, end))]
+        return [head, framed, end]
+
+    def end(self) -> list[bytes]:
+        """Return what comes after the last piece.
+
+        Raises:
+            RuntimeError: If the body is not as long as was announced.
+        """
+        return [self._ending()] if self.begun else self.whole(b"")
+
+    def failure(self) -> bytes:
+        """Return a 500, or nothing if a part of another answer is out."""
         self.keep_alive = False
-        if self._sent:
-            return
+        if self.begun:
+            return b""
+        self.begun = True
         answer = error_answer(500, "The server failed; it was logged.")
         if self._head_only:
             answer = answer[: answer.index(b"\r\n\r\n") + 4]
-        with suppress(ClientGoneError):
-            self._send(answer)
+        return answer
 
     def _begin(self, known: int | None) -> bytes:
         """Return the head, and settle how the body is framed.
@@ -202,7 +208,7 @@ class Answer:
         if not self._dated:
             parts.append(_date(SYSTEM_CLOCK.now_ms() // 1000))
         length = known if self._announced is None else self._announced
-        if self._bodiless:
+        if self.bodiless:
             # An empty body says nothing about the length that GET would have.
             length = length if known else self._announced
             if self.status == HTTPStatus.NO_CONTENT:
@@ -224,11 +230,12 @@ class Answer:
         return b"".join(parts)
 
     @property
-    def _bodiless(self) -> bool:
+    def bodiless(self) -> bool:
+        """Tell whether no byte of a body goes out."""
         return self._head_only or self.status in _BODILESS
 
     def _framed(self, data: bytes) -> bytes:
-        if self._bodiless:
+        if self.bodiless:
             return b""
         if self._chunked:
             return b"%x\r\n%b\r\n" % (len(data), data)
@@ -238,26 +245,12 @@ class Answer:
             self._left -= len(data)
         return data
 
-    def _end(self, *parts: bytes) -> None:
-        """Send the last *parts*, if with them the answer is whole."""
+    def _ending(self) -> bytes:
         if self._left:
             raise RuntimeError(
                 f"the body is shorter than its Content-Length (missing={self._left})"
             )
-        self._send(*parts, b"0\r\n\r\n" if self._chunked else b"")
-
-    def _send(self, *parts: bytes) -> None:
-        if sum(map(len, parts)) <= _ONE_SEND:
-            parts = (b"".join(parts),)
-        self._sent = True  # also when that fails: then there is nobody to tell
-        try:
-            self._connection.settimeout(self._timeout)
-            for part in parts:
-                view = memoryview(part)
-                for at in range(0, len(view), _SEND_PIECE):
-                    self._connection.sendall(view[at : at + _SEND_PIECE])
-        except OSError as error:
-            raise ClientGoneError from error
+        return b"0\r\n\r\n" if self._chunked else b""
 
 
 def _checked(name: str, value: str) -> str:
@@ -266,11 +259,20 @@ def _checked(name: str, value: str) -> str:
     Raises:
         ValueError: If the header cannot go on the wire, or is not the application's.
     """
-    if not (_NAME.fullmatch(name) and _VALUE.fullmatch(value)):
+    folded = _folded(name)
+    plain = value.isascii() and value.isprintable()  # much the cheaper question
+    if not plain and not _VALUE.fullmatch(value):
+        raise ValueError(f"header {name!r} has a character it may not have")
+    if folded == "content-length" and not value.isdecimal():
+        raise ValueError(f"Content-Length is no number: {value!r}")
+    return folded
+
+
+@lru_cache(maxsize=256)
+def _folded(name: str) -> str:
+    if not _NAME.fullmatch(name):
         raise ValueError(f"header {name!r} has a character it may not have")
     folded = name.lower()
     if is_hop_by_hop(folded):
         raise ValueError(f"header {name!r} is the server's to send")
-    if folded == "content-length" and not value.isdecimal():
-        raise ValueError(f"Content-Length is no number: {value!r}")
     return folded

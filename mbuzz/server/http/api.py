@@ -48,7 +48,6 @@ class Api:
             return None
         key = self._access.authenticate(request)
         if len(request.body()) > _AT_ONCE_UNPACKED_BYTES:
-            request.rewind()
             return None
         headers = self._access.admit(key, "ingest")
         try:

@@ -77,10 +77,6 @@ class Request:
             self._body = self._unpack(self._read())
         return self._body
 
-    def rewind(self) -> None:
-        """Let somebody else read the body again."""
-        self.environ["wsgi.input"].seek(0)
-
     def _read(self) -> bytes:
         text = self.header("Content-Length") or "0"
         if not (text.isascii() and text.isdigit() and len(text) < 20):

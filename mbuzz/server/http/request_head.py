@@ -1,4 +1,4 @@
-"""The head of an HTTP/1.1 request: read from a stream, judged strictly, as values.
+"""The head of an HTTP/1.1 request: judged strictly, as values.
 
 Leniency here is what lets a request be smuggled past a proxy in front, so whatever
 two readers could understand differently is refused.
@@ -8,23 +8,27 @@ Source: RFC 9112, sections 2.2 to 6; PEP 3333, "environ Variables".
 
 from __future__ import annotations
 
-import io
 import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-_MAX_LINE: Final = 16_384  # bytes of the request line, and of one header
-_MAX_HEAD: Final = 65_536  # bytes of all headers
-_MAX_HEADERS: Final = 100
+MAX_LINE: Final = 16_384  # bytes of the request line, and of one header
+MAX_HEAD: Final = 65_536  # bytes of all headers
+MAX_HEADERS: Final = 100
 
-_TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_REQUEST_LINE: Final = re.compile(
-    rb"(%b) ([^\x00-\x20\x7f]+) HTTP/([0-9])\.([0-9])" % _TOKEN
+_WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_WORD_BYTES: Final = frozenset(
+    code for code in range(128) if re.fullmatch(_WORD, chr(code))
 )
-_HEADER_NAME: Final = re.compile(_TOKEN)
-_CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_ABSOLUTE_FORM: Final = re.compile(rb"https?://([^/?#]+)", re.IGNORECASE)
+_REQUEST_LINE: Final = re.compile(
+    rf"({_WORD}) ([^\x00-\x20\x7f]+) HTTP/([0-9])\.([0-9])"
+)
+_HEADER_NAME: Final = re.compile(_WORD)
+_CONTROLS: Final = bytes(
+    code for code in [*range(0x20), 0x7F] if chr(code) not in "\t\r\n"
+)
+_ABSOLUTE_FORM: Final = re.compile(r"https?://([^/?#]+)", re.IGNORECASE)
 _LENGTH: Final = re.compile(r"[0-9]+")
 _SINGLE: Final = frozenset({"CONTENT_LENGTH", "HTTP_HOST"})
 
@@ -49,9 +53,11 @@ class Head(NamedTuple):
     @property
     def keeps_alive(self) -> bool:
         """Tell whether the client wants to send more on this connection."""
+        if "HTTP_CONNECTION" not in self.headers:
+            return self.minor > 0
         options = {
             option.strip().lower()
-            for option in self.headers.get("HTTP_CONNECTION", "").split(",")
+            for option in self.headers["HTTP_CONNECTION"].split(",")
         }
         return "close" not in options and (self.minor > 0 or "keep-alive" in options)
 
@@ -89,80 +95,90 @@ class Head(NamedTuple):
         return int(declared)
 
 
-def read_head(stream: io.BufferedIOBase) -> Head:
-    """Read and check a request up to its body.
+def parse_head(block: bytes) -> Head:
+    """Return what *block* says: the request line and headers, each with its line end.
 
     Raises:
         RequestError: If it is malformed, ambiguous or over a limit.
-        OSError: If the client left or took too long.
     """
-    # One empty line may precede a request: some clients end their bodies so.
-    match = _REQUEST_LINE.fullmatch(_read_line(stream) or _read_line(stream))
+    check_line(block[: block.find(b"\n") + 1], MAX_LINE)
+    if len(block) > MAX_LINE:
+        _check_size(block)
+    # Carriage returns belong to line ends only, and other control characters nowhere.
+    if len(block) != len(block.translate(None, _CONTROLS)) or (
+        block.count(b"\r") != block.count(b"\r\n")
+    ):
+        raise RequestError("The head has a control character.")
+    first, *lines = block.decode("latin-1").split("\n")
+    lines.pop()  # what follows the last line end
+    match = _REQUEST_LINE.fullmatch(first.rstrip("\r"))
     if match is None:
         raise RequestError("The request line is malformed.")
-    method, target = match[1].decode("ascii"), match[2]
-    if match[3] != b"1":
+    method, target, major, minor = match.groups()
+    if major != "1":
         raise RequestError("Only HTTP/1.0 and HTTP/1.1 are spoken.", 505)
-    minor = int(match[4])
-    headers = _read_headers(stream)
-    if minor and "HTTP_HOST" not in headers:
+    headers = _headers(lines)
+    if "HTTP_HOST" not in headers and minor != "0":
         raise RequestError("The Host header is missing.")
+    if target[0] != "/":
+        target = _origin_form(method, target, headers)
+    path, _, query = target.partition("?")
+    if "%" in path:
+        path = unquote_to_bytes(path.encode("latin-1")).decode("latin-1")
+    return Head(method, path, query, int(minor), headers)
+
+
+def check_line(line: bytes | bytearray, limit: int) -> None:
+    """Refuse a first line that no request begins with, as soon as it is here.
+
+    Raises:
+        RequestError: If it is too long, or of another protocol.
+    """
+    if len(line) > limit:
+        raise RequestError(f"A header line exceeds {limit} bytes.", 431)
+    if line and line[0] not in _WORD_BYTES:  # such as TLS: 0x16
+        raise RequestError("The request line is malformed.")
+
+
+def _check_size(block: bytes) -> None:
+    first, *lines = block.split(b"\n")
+    if max(map(len, lines)) > MAX_LINE:
+        raise RequestError(f"A header line exceeds {MAX_LINE} bytes.", 431)
+    if len(block) - len(first) > MAX_HEAD:
+        raise RequestError(f"The headers exceed {MAX_HEAD} bytes.", 431)
+
+
+def _origin_form(method: str, target: str, headers: dict[str, str]) -> str:
+    """Return the path and query of a target in another form than ``/path?query``."""
     if absolute := _ABSOLUTE_FORM.match(target):
-        headers["HTTP_HOST"] = absolute[1].decode("latin-1")
+        headers["HTTP_HOST"] = absolute[1]
         target = target[absolute.end() :]
-        if not target.startswith(b"/"):
-            target = b"/" + target
-    elif method == "OPTIONS" and target == b"*":
-        target = b""
-    elif not target.startswith(b"/"):
-        raise RequestError("The request target is malformed.")
-    path, _, query = target.partition(b"?")
-    return Head(
-        method=method,
-        path=unquote_to_bytes(path).decode("latin-1"),
-        query=query.decode("latin-1"),
-        minor=minor,
-        headers=headers,
-    )
+        return target if target.startswith("/") else "/" + target
+    if method == "OPTIONS" and target == "*":
+        return ""
+    raise RequestError("The request target is malformed.")
 
 
-def _read_headers(stream: io.BufferedIOBase) -> dict[str, str]:
+def _headers(lines: list[str]) -> dict[str, str]:
+    if len(lines) > MAX_HEADERS:
+        raise RequestError(f"More than {MAX_HEADERS} headers were sent.", 431)
     headers: dict[str, str] = {}
-    size = 0
-    for _ in range(_MAX_HEADERS + 1):
-        line = _read_line(stream)
-        if not line:
-            return headers
-        size += len(line)
-        if size > _MAX_HEAD:
-            raise RequestError(f"The headers exceed {_MAX_HEAD} bytes.", 431)
-        name, colon, rest = line.partition(b":")
-        key = _environ_key(name if colon else b"")
-        value = rest.strip(b" \t").decode("latin-1")
+    for line in lines:
+        name, colon, rest = line.partition(":")
+        key = _environ_key(name if colon else "")
         if not key:
             continue
+        value = rest.strip(" \t\r")
         if key in headers:
             if key in _SINGLE:
                 raise RequestError("Host or Content-Length is repeated.")
             value = headers[key] + ("; " if key == "HTTP_COOKIE" else ",") + value
         headers[key] = value
-    raise RequestError(f"More than {_MAX_HEADERS} headers were sent.", 431)
-
-
-def _read_line(stream: io.BufferedIOBase) -> bytes:
-    line = stream.readline(_MAX_LINE + 1)
-    if len(line) > _MAX_LINE:
-        raise RequestError(f"A header line exceeds {_MAX_LINE} bytes.", 431)
-    if not line.endswith(b"\n"):
-        raise ConnectionAbortedError("the client left in the middle of a line")
-    line = line[:-2] if line.endswith(b"\r\n") else line[:-1]
-    if _CONTROL.search(line):
-        raise RequestError("The head has a control character.")
-    return line
+    return headers
 
 
 @lru_cache(maxsize=1024)
-def _environ_key(name: bytes) -> str:
+def _environ_key(name: str) -> str:
     """Return a header's name in the WSGI environ, empty for one to ignore.
 
     Raises:
@@ -171,7 +187,7 @@ def _environ_key(name: bytes) -> str:
     """
     if not _HEADER_NAME.fullmatch(name):
         raise RequestError("A header line is malformed.")
-    if b"_" in name:  # X_Real_IP would pose as X-Real-IP
+    if "_" in name:  # X_Real_IP would pose as X-Real-IP
         return ""
-    key = name.decode("ascii").upper().replace("-", "_")
+    key = name.upper().replace("-", "_")
     return key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}"

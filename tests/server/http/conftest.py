@@ -7,7 +7,6 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from mbuzz.server.http import wsgi_server
 from mbuzz.server.http.wsgi_server import WSGIServer
 
 PATIENCE = 5.0  # seconds until a test gives up waiting
@@ -94,9 +93,8 @@ def echo(environ, start_response):
 
 
 @pytest.fixture
-def serve(monkeypatch):
+def serve():
     """Start a server; it stops with the test."""
-    monkeypatch.setattr(wsgi_server, "_POLL", 0.01)  # see a shutdown sooner
     servers = []
 
     def start(app=hello, **options):

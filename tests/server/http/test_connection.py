@@ -24,6 +24,20 @@ def test_connection_is_kept_for_the_next_request(shared):
     assert len(ports) == 1
 
 
+@pytest.mark.parametrize("wait", [True, False])
+def test_line_end_after_a_body_begins_no_request(serve, wait):
+    server = serve(idle_timeout=0.3, request_timeout=PATIENCE)
+    post = b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 3\r\n\r\nabc"
+    with server.connected() as client:
+        client.sendall(post if wait else post + b"\r\n")
+        answer = client.recv(65_536)
+        if wait:
+            client.sendall(b"\r\n")
+
+        assert server.rest(client) == b""  # idle, so without a word
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
 def test_unread_body_does_not_become_the_next_request(serve):
     body = b"GET /smuggled HTTP/1.1\r\n\r\n"
     first = b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: %d\r\n\r\n" % len(body)

@@ -6,11 +6,12 @@ import signal
 import socket
 import threading
 import time
+from contextlib import ExitStack
 from urllib.request import urlopen
 
 import pytest
 
-from mbuzz.server.http import wsgi_server
+from mbuzz.server.http import listener
 from mbuzz.server.http.wsgi_server import WSGIServer
 
 PATIENCE = 5.0  # seconds until a test gives up waiting
@@ -53,50 +54,48 @@ def test_more_connections_than_allowed_are_told_to_come_back(serve):
         assert time.monotonic() < deadline
 
 
-@pytest.mark.parametrize(("name", "value"), [("LINGER", 0.0), ("_MAX_LEAVING", 1)])
-def test_connections_turned_away_do_not_pile_up(serve, monkeypatch, name, value):
-    monkeypatch.setattr(wsgi_server, name, value)
+def test_connections_turned_away_do_not_pile_up(serve, monkeypatch):
+    monkeypatch.setattr(listener, "_MAX_LEAVING", 1)
     server = serve(max_connections=0)
 
-    statuses = {server.talk(b"").status for _ in range(5)}
+    with ExitStack() as kept:
+        clients = [kept.enter_context(server.connected()) for _ in range(5)]
+        statuses = {server.rest(client).status for client in clients}
 
-    assert statuses == {503}
-    deadline = time.monotonic() + PATIENCE
-    while len(server.server._leaving) > 1:
-        assert time.monotonic() < deadline
+        assert statuses == {503}
+        assert server.server._listener.leaving == 1
 
 
-def test_failing_accept_does_not_stop_the_server(monkeypatch):
+def test_failing_accept_does_not_stop_the_server(monkeypatch, caplog):
     server = WSGIServer(hello)
-    listener = server._listener
-    monkeypatch.setattr(server, "_listener", OutOfDescriptors(listener))
+    raw = OutOfDescriptors(server._listener.raw)
+    monkeypatch.setattr(server._listener, "raw", raw)
 
     with server:
         server.start()
         answer = urlopen(server.url, timeout=PATIENCE).read()
 
     assert answer == b"127.0.0.1"
+    assert "cannot accept (error=Too many open files)" in caplog.text
 
 
 class OutOfDescriptors:
     """A listener whose first accept fails as the system's would."""
 
-    def __init__(self, listener):
-        self._listener = listener
+    def __init__(self, raw):
+        self._raw = raw
         self._failures = [OSError(24, "Too many open files")]
+
+    def __getattr__(self, name):
+        return getattr(self._raw, name)
 
     def accept(self):
         if self._failures:
             raise self._failures.pop()
-        return self._listener.accept()
-
-    def close(self):
-        self._listener.close()
+        return self._raw.accept()
 
 
-def test_connection_without_a_thread_is_dropped_and_the_server_goes_on(
-    serve, monkeypatch, caplog
-):
+def test_system_without_threads_is_a_503_and_the_server_goes_on(serve, monkeypatch):
     server = serve()
     start = threading.Thread.start
     failures = [RuntimeError("can't start new thread")]
@@ -108,9 +107,9 @@ def test_connection_without_a_thread_is_dropped_and_the_server_goes_on(
 
     monkeypatch.setattr(threading.Thread, "start", flaky)
 
-    assert server.talk(b"", done=True) == b""
+    response, _ = server.ask()
+    assert (response.status, response.headers["Retry-After"]) == (503, "1")
     assert server.ask()[0].status == 200
-    assert "connection dropped (open=1)" in caplog.text
 
 
 def test_requests_leave_nothing_on_standard_error(serve, capfd):
@@ -193,7 +192,7 @@ def test_shutdown_closes_connections_turned_away(serve):
 
     server.shutdown()
 
-    assert not server.server._leaving
+    assert server.server._listener.leaving == 0
 
 
 def test_shutdown_lets_a_running_request_finish_and_says_it_is_the_last(serve):
@@ -204,7 +203,7 @@ def test_shutdown_lets_a_running_request_finish_and_says_it_is_the_last(serve):
         assert app.running.wait(PATIENCE)
         stopper = threading.Thread(target=server.shutdown)
         stopper.start()
-        while not server.server._open.stopping:
+        while not server.server._service.stopping:
             stopper.join(0.001)
         app.release.set()
         raw = server.rest(client)
@@ -245,3 +244,71 @@ def test_shutdown_from_a_signal_handler_ends_serve_forever():
         signal.signal(signal.SIGTERM, before)
 
     assert answers == [b"127.0.0.1"]
+
+
+def test_interrupted_server_lets_everything_go():
+    server = WSGIServer(hello)
+    clients = []
+
+    def visit():
+        address = server.host, server.port
+        clients.append(socket.create_connection(address, PATIENCE))
+        clients[0].sendall(HELLO)
+        clients[0].recv(65_536)
+        signal.raise_signal(signal.SIGINT)
+
+    visitor = threading.Thread(target=visit)
+    visitor.start()
+    with pytest.raises(KeyboardInterrupt):
+        server.serve_forever()
+    visitor.join(PATIENCE)
+
+    with clients[0]:
+        assert clients[0].recv(1) == b""
+    server.shutdown()
+    server.serve_forever()  # returns: it is over
+
+
+def test_server_is_not_served_twice_at_a_time(serve):
+    server = serve()
+    server.ask()
+
+    server.server.serve_forever()  # returns: another thread does
+
+    assert server.ask()[0].status == 200
+
+
+def test_shutdown_from_an_applications_thread_answers_it_first(serve):
+    stopped = []
+
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        thread = threading.Thread(target=server.server.shutdown)
+        thread.start()
+        stopped.append(thread)
+        return [b"bye"]
+
+    server = serve(app)
+
+    assert server.ask()[1] == b"bye"
+    stopped[0].join(PATIENCE)
+    with pytest.raises(ConnectionRefusedError):
+        server.ask()
+
+
+def test_request_that_is_arriving_at_shutdown_is_answered(serve):
+    server = serve()
+    with server.connected() as client:
+        client.sendall(HELLO[:20])
+        while not any(c._incoming.begun for c in list(server.server._service.open)):
+            time.sleep(0.001)
+        stopper = threading.Thread(target=server.shutdown)
+        stopper.start()
+        while not server.server._service.stopping:
+            stopper.join(0.001)
+        client.sendall(HELLO[20:])
+        raw = server.rest(client)
+        stopper.join(PATIENCE)
+
+    assert raw.status == 200
+    assert b"Connection: close" in raw.head
