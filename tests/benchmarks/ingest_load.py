@@ -102,7 +102,9 @@ def load(
     host = url.removeprefix("http://")
     name, port = host.rsplit(":", 1)
     made = requests(size, host, key)
-    ready = [next(made) for _ in range(int(seconds * _MOST_A_SECOND / size) + connections)]
+    ready = [
+        next(made) for _ in range(int(seconds * _MOST_A_SECOND / size) + connections)
+    ]
     spans: list[float] = []
     with selectors.DefaultSelector() as selector:
         clients = [_Client((name, int(port))) for _ in range(connections)]

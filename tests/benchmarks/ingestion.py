@@ -1,93 +1,128 @@
-"""Events that are on disk a second: `python3 -m tests.benchmarks.ingestion [seconds]`.
+"""What the backend takes: `python3 -m tests.benchmarks.ingestion [seconds] [rounds]`.
 
-The floor is the same server with an application that parses a batch, inserts its rows
-into one table and commits with the same durability, and derives nothing.
+Events that are on disk a second, with visitor, session and channel derived, beside the
+floor: the same server and group commit, which only stores rows. Load comes from a
+process of its own on the same cores. Goals are those of two quiet cores; the ratio is
+what holds on a busy machine.
 """
 
 from __future__ import annotations
 
-import json
 import sys
-import time
-from http.client import HTTPConnection
-from urllib.parse import urlsplit
+from typing import Any
 
-from mbuzz import ids
-from mbuzz.clock import SYSTEM_CLOCK, iso
-from tests.benchmarks.figures import together
-from tests.benchmarks.sink import running
+from tests.benchmarks.figures import HEAD, Figure, apart, middle
+from tests.benchmarks.ingest_load import load
+from tests.benchmarks.sink import Running, running
 
-AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0 Safari/537.36"
-
-
-def event(visitor: str, seconds_ago: int) -> dict[str, object]:
-    """Return a page view of about 600 bytes."""
-    now = SYSTEM_CLOCK.now_ms() - seconds_ago * 1000
-    return {
-        "type": "track",
-        "id": ids.event_id(now),
-        "event_type": "page_view",
-        "visitor_id": visitor,
-        "session_id": visitor[:32],
-        "timestamp": iso(now),
-        "properties": {
-            "url": "https://shop.example/products/1?utm_source=google&utm_medium=cpc",
-            "referrer": "https://www.google.com/",
-            "user_agent": AGENT,
-            "plan": "pro",
-        },
-    }
+# events a request, connections, and the goals: events a second, p99 in ms, CPU in us
+CASES = (
+    (1, 8, 4_000, 5.0, 120.0),
+    (1, 128, 10_000, 25.0, 120.0),
+    (50, 16, 25_000, 100.0, 35.0),
+    (500, 8, 25_000, 500.0, 35.0),
+)
+RATIO = 0.5
+DISK = 500  # bytes an event
+MEMORY = 200  # MB
 
 
-def load(
-    url: str, key: str, size: int, connections: int, seconds: float
-) -> tuple[float, float]:
-    """Return events a second, and the 99th percentile of a request in ms."""
-    parts = urlsplit(url)
-    spans: list[float] = []
-    end = time.monotonic() + seconds
-
-    def work(_: int) -> None:
-        connection = HTTPConnection(parts.hostname or "", parts.port)
-        headers = {
-            "Authorization": f"Bearer {key}",
-            "Content-Type": "application/json",
-        }
-        while time.monotonic() < end:
-            visitors = [ids.visitor_id() for _ in range(max(1, size // 4))]
-            events = [event(visitors[i % len(visitors)], size - i) for i in range(size)]
-            body = json.dumps({"events": events})
-            begin = time.perf_counter()
-            connection.request("POST", "/api/v1/events", body, headers)
-            answer = connection.getresponse()
-            answer.read()
-            spans.append(time.perf_counter() - begin)
-            assert answer.status == 202, answer.status
-        connection.close()
-
-    begin = together(work, connections)
-    spans.sort()
-    p99 = spans[len(spans) * 99 // 100] * 1000
-    return len(spans) * size / (time.perf_counter() - begin), p99
+def measure(
+    server: Running, size: int, connections: int, seconds: float
+) -> dict[str, Any]:
+    """Return what `load` saw, and the server's CPU per event in microseconds."""
+    cpu = server.cpu()
+    given = server.url, server.key, size, connections, seconds
+    (seen,) = apart(load, *([one] for one in given))
+    if isinstance(seen, str):
+        raise SystemExit(f"the load generator failed: {seen}")
+    seen["cpu"] = (server.cpu() - cpu) / seen["events"] * 1e6
+    return seen
 
 
-def main(seconds: float) -> None:
-    """Print the floor, ours, and the ratio, for single events and batches."""
-    print(
-        f"{'':24}{'floor ev/s':>12}{'p99 ms':>9}{'mbuzz ev/s':>12}{'p99 ms':>9}  ratio"
+def case(
+    size: int, connections: int, goals: tuple[float, float, float], rounds: list[Any]
+) -> list[Figure]:
+    """Return the lines of one kind of load; a round is (floor, ours, ...)."""
+    row = f"{size}@{connections}"
+    rate, p99, cpu = goals
+    floor, ours, spread = middle(
+        [
+            (a["events"] / a["seconds"], b["events"] / b["seconds"])
+            for a, b, *_ in rounds
+        ]
     )
-    for size, connections in ((1, 8), (50, 4), (500, 2)):
-        figures = []
-        for kind in ("floor", "backend"):
-            with running(kind) as (url, key):
-                figures.append(load(url, key, size, connections, seconds))
-        (floor, floor_p99), (ours, our_p99) = figures
-        name = f"batch {size}, {connections} connections"
-        print(
-            f"{name:24}{floor:12,.0f}{floor_p99:9.1f}{ours:12,.0f}{our_p99:9.1f}"
-            f"  {ours / floor:.2f}"
-        )
+    best = [min(each[side]["p99"] for each in rounds) for side in (0, 1)]
+    work = [min(each[side]["cpu"] for each in rounds) for side in (0, 1)]
+    name = f"batches of {size}" if size > 1 else "single events"
+    what = f"{name}, {connections} connections"
+    return [
+        Figure(
+            row=row,
+            what=what,
+            unit="ev/s",
+            floor=floor,
+            ours=ours,
+            goal=RATIO,
+            least=True,
+            note=f"{spread}; goal on quiet cores {rate:,.0f}",
+        ),
+        Figure(
+            row=row,
+            what="  99th percentile",
+            unit="ms",
+            floor=best[0],
+            ours=best[1],
+            goal=p99,
+            limit=True,
+        ),
+        Figure(
+            row=row,
+            what="  CPU of the server",
+            unit="us/ev",
+            floor=work[0],
+            ours=work[1],
+            goal=cpu,
+            limit=True,
+        ),
+    ]
+
+
+def main(seconds: float, rounds: int) -> None:
+    """Print the table."""
+    print(HEAD)
+    for size, connections, *goals in CASES:
+        seen = []
+        for _ in range(rounds):
+            with running("floor") as server:
+                floor = measure(server, size, connections, seconds)
+            with running("backend") as server:
+                ours = measure(server, size, connections, seconds)
+                disk = server.disk() / ours["events"]
+                memory = server.memory() / 1e6
+            seen.append((floor, ours, disk, memory))
+        rate, p99, cpu = goals
+        for figure in case(size, connections, (rate, p99, cpu), seen):
+            print(figure.line(), flush=True)
+        memory = max(each[3] for each in seen)
+        figures = [("  memory", "MB", memory, MEMORY)]
+        if size > 1:
+            disk = min(each[2] for each in seen)
+            figures.append(("  disk", "B/ev", disk, DISK))
+        for what, unit, value, goal in figures:
+            figure = Figure(
+                row=f"{size}@{connections}",
+                what=what,
+                unit=unit,
+                floor=None,
+                ours=value,
+                goal=goal,
+            )
+            print(figure.line(), flush=True)
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 4.0)
+    main(
+        float(sys.argv[1]) if len(sys.argv) > 1 else 3.0,
+        int(sys.argv[2]) if len(sys.argv) > 2 else 3,
+    )

@@ -3,46 +3,25 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sqlite3
+import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 
-def _keep_rows(folder: Path) -> tuple[Callable[..., Any], str]:
-    """Return the floor of ingestion: parse, insert, commit to disk, answer."""
-    import json
-    import threading
+def _keep_rows(folder: Path) -> tuple[Any, str]:
+    """Return the floor of ingestion: parse, commit the rows of all who wait, answer."""
+    from tests.benchmarks.ingest_floor import Floor
 
-    db = sqlite3.connect(
-        folder / "floor.db", isolation_level=None, check_same_thread=False
-    )
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")
-    db.execute("CREATE TABLE events (id TEXT UNIQUE, visitor TEXT, at TEXT, body TEXT)")
-    lock = threading.Lock()
-
-    def app(environ, start_response):
-        batch = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
-        rows = [
-            (e["id"], e["visitor_id"], e["timestamp"], json.dumps(e["properties"]))
-            for e in batch["events"]
-        ]
-        with lock:
-            db.execute("BEGIN IMMEDIATE")
-            db.executemany("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?)", rows)
-            db.execute("COMMIT")
-        body = b'{"accepted":1}'
-        start_response("202 Accepted", [("Content-Length", str(len(body)))])
-        return [body]
-
-    return app, "sk_test_" + "0" * 32
+    return Floor(folder), "sk_test_" + "0" * 32
 
 
-def _backend(folder: Path) -> tuple[Callable[..., Any], str]:
+def _backend(folder: Path) -> tuple[Any, str]:
     """Return the real backend."""
     from mbuzz.clock import SYSTEM_CLOCK
     from mbuzz.server import bootstrap, create_app
@@ -63,6 +42,7 @@ KINDS = {"floor": _keep_rows, "backend": _backend}
 def _serve(kind: str, folder: str, pipe: Connection) -> None:
     from mbuzz.server.http.wsgi_server import WSGIServer
 
+    sys.setswitchinterval(0.0005)  # as `mbuzz serve` has it
     app, key = KINDS[kind](Path(folder))
     with WSGIServer(app) as server:
         server.start()
@@ -70,16 +50,44 @@ def _serve(kind: str, folder: str, pipe: Connection) -> None:
         pipe.recv()
 
 
+class Running(NamedTuple):
+    """A server in a process of its own, and where it keeps what it is sent."""
+
+    url: str
+    key: str
+    pid: int
+    folder: Path
+
+    def cpu(self) -> float:
+        """Return the seconds of CPU that the process has used."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self) -> int:
+        """Return the most memory that the process has held, in bytes."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+    def disk(self) -> int:
+        """Return the bytes of its database, once the log has moved into it."""
+        (path,) = self.folder.glob("*.db")
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return path.stat().st_size
+
+
 @contextmanager
-def running(kind: str) -> Iterator[tuple[str, str]]:
-    """Run a server and give out its address and a key."""
+def running(kind: str) -> Iterator[Running]:
+    """Run a server in a process of its own."""
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
     with tempfile.TemporaryDirectory() as folder:
         process = spawn.Process(target=_serve, args=(kind, folder, theirs))
         process.start()
         try:
-            yield ours.recv()
+            url, key = ours.recv()
+            assert process.pid is not None
+            yield Running(url, key, process.pid, Path(folder))
         finally:
             ours.send(None)
             process.join(10)
