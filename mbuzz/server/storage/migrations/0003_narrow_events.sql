@@ -54,3 +54,41 @@ FROM events;
 DROP TABLE events;
 ALTER TABLE new_events RENAME TO events;
 CREATE INDEX events_by_visitor ON events (account_id, live, visitor, occurred_at_ms);
+
+-- Sessions without an index on their public ids: nobody looks for one by it.
+CREATE TABLE new_sessions (
+    id INTEGER PRIMARY KEY,
+    account_id INTEGER NOT NULL,
+    live INTEGER NOT NULL,
+    visitor INTEGER NOT NULL,
+    public_id TEXT NOT NULL,
+    client_session_id TEXT,
+    started_at_ms INTEGER NOT NULL,
+    last_event_at_ms INTEGER NOT NULL,
+    first_event INTEGER NOT NULL,
+    last_event INTEGER NOT NULL,
+    page_view_count INTEGER NOT NULL,
+    channel TEXT NOT NULL,
+    source TEXT,
+    medium TEXT,
+    campaign TEXT,
+    initial_utm TEXT NOT NULL,
+    click_ids TEXT NOT NULL,
+    landing_url TEXT NOT NULL,
+    referrer TEXT,
+    flags TEXT NOT NULL,
+    list_version TEXT NOT NULL
+);
+INSERT INTO new_sessions (id, account_id, live, visitor, public_id, client_session_id,
+    started_at_ms, last_event_at_ms, first_event, last_event, page_view_count, channel,
+    source, medium, campaign, initial_utm, click_ids, landing_url, referrer, flags,
+    list_version)
+SELECT id, account_id, live, visitor, public_id, client_session_id, started_at_ms,
+    last_event_at_ms, first_event, last_event, page_view_count, channel, source, medium,
+    campaign, initial_utm, click_ids, landing_url, referrer, flags, list_version
+FROM sessions;
+DROP TABLE sessions;
+ALTER TABLE new_sessions RENAME TO sessions;
+CREATE INDEX sessions_by_visitor
+    ON sessions (account_id, live, visitor, started_at_ms, channel);
+CREATE INDEX sessions_by_time ON sessions (account_id, live, started_at_ms, channel);
