@@ -288,6 +288,7 @@ ALLOWED = {
         "mbuzz.server.model",
         "mbuzz.server.policy",
     },
+    "mbuzz.server.storage.truth_sql": {"mbuzz.server.money"},
 }
 
 IMPURE = {

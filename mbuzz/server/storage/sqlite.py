@@ -5,9 +5,9 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from importlib import resources
 from itertools import chain
 from pathlib import Path
@@ -20,6 +20,7 @@ from mbuzz.server.storage.group_commit import GroupCommit, Work
 from mbuzz.server.storage.port import StorageBusyError, StorageError, Stores
 from mbuzz.server.storage.report_sql import SqlReportStore
 from mbuzz.server.storage.tracking_sql import SqlTrackingStore
+from mbuzz.server.storage.turns import Turns
 
 T = TypeVar("T")
 P = TypeVar("P")
@@ -121,6 +122,9 @@ class SqliteStorage:
         self._where = path if self._memory else str(Path(path).absolute())
         self._writer = self._open_writer()
         self._file = _identity(self._where)
+        self._turns = Turns(self._where, _BUSY_TIMEOUT)
+        self._refused: str | None = None  # why, in the transaction that is open
+        self._trouble: str | None = None  # why the latest transaction failed
         self.stores: Stores = _SqlStores(_SqliteConnection(self._writer))
         self._commits = GroupCommit(self, "mbuzz-sqlite")
 
@@ -207,11 +211,15 @@ class SqliteStorage:
     def begin(self) -> None:
         """Begin a transaction that may write."""
         self._check_file()
-        self._writer.execute("BEGIN IMMEDIATE")
+        self._refused = None
+        with self._noted(), self._turns.taken():
+            self._writer.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
         """Put the transaction on disk."""
-        self._writer.execute("COMMIT")
+        with self._noted():
+            self._writer.execute("COMMIT")
+        self._trouble = self._refused
 
     def rollback(self) -> None:
         """Undo the transaction, if there is one."""
@@ -224,7 +232,10 @@ class SqliteStorage:
 
     def undo(self) -> None:
         """Undo the part."""
-        self._writer.execute("ROLLBACK TO unit")
+        with self._noted():
+            if not self._writer.in_transaction:  # SQLite has undone it as a whole
+                raise sqlite3.OperationalError("is there room on the disk?")
+            self._writer.execute("ROLLBACK TO unit")
 
     def release(self) -> None:
         """End the part."""
@@ -234,8 +245,18 @@ class SqliteStorage:
         """Return what a caller is told: a full disk, say, is to be tried again."""
         code = getattr(error, "sqlite_errorcode", None)
         if code is not None and code & 0xFF in _PASSING:
+            self._refused = str(error)
             return StorageBusyError(f"the database cannot be written: {error}")
         return error
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        """Note what keeps the database from being written, for `check`."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            self._trouble = str(error)
+            raise
 
     def idle(self) -> None:
         """Do nothing; the log moves to the file by itself."""
@@ -284,6 +305,12 @@ class SqliteStorage:
         if not self._commits.alive:
             raise StorageError("the database writer has stopped")
         self.read(lambda stores: stores.accounts.accounts())
+        if self._trouble is not None:  # is it over?
+            self.write(self._write_something)
+
+    def _write_something(self, _stores: Stores) -> None:
+        """Write what is there already, to see whether anything can be written."""
+        self._writer.execute(f"PRAGMA user_version = {_version(self._writer)}")
 
     def close(self) -> None:
         """Finish what is queued and let the database go."""
@@ -295,6 +322,7 @@ class SqliteStorage:
         for reader in self._idle_readers:
             reader.raw.close()
         self._writer.close()
+        self._turns.close()
 
 
 def migrations() -> list[tuple[int, str]]:

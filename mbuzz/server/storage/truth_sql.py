@@ -1,0 +1,168 @@
+"""What must hold in a database, beyond what SQLite checks: sums, ends and owners."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from mbuzz.server import money
+
+_WHOLE: Final = 10**9  # the credit of one conversion under one model
+_DECIMALS: Final = 6  # revenue is credited in millionths
+
+# Stands for the sessions whose events are all there: those of a sealed one are gone.
+_WHOLE_SESSIONS: Final = "whole_sessions"
+
+# What a session's events say of it: pages seen by people. Other events only visit.
+_TOLD: Final = """
+    SELECT account_id, live, session, count(*) AS events,
+        sum(event_type = 'page_view') AS page_views,
+        min(occurred_at_ms) AS began, max(occurred_at_ms) AS ended
+    FROM events
+    WHERE session IS NOT NULL AND url IS NOT NULL AND bot_reason IS NULL
+    GROUP BY account_id, live, session
+"""
+_SESSIONS_AND_EVENTS: Final = f"""
+    FROM {_WHOLE_SESSIONS} s LEFT JOIN ({_TOLD}) t
+    ON t.account_id = s.account_id AND t.live = s.live AND t.session = s.id
+"""
+_EARLIER: Final = """
+    SELECT public_id, started_at_ms, max(last_event_at_ms) OVER (
+        PARTITION BY account_id, live, visitor ORDER BY started_at_ms, last_event_at_ms
+        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+    FROM sessions
+"""
+_SHARES: Final = """
+    SELECT account_id, live, conversion, model, sum(credit) AS credit,
+        sum(revenue) AS revenue, count(revenue) AS with_revenue
+    FROM credits GROUP BY account_id, live, conversion, model
+"""
+_CONVERSIONS_AND_SHARES: Final = f"""
+    FROM ({_SHARES}) t JOIN conversions c
+    ON c.account_id = t.account_id AND c.live = t.live AND c.id = t.conversion
+"""
+
+
+class Truth(NamedTuple):
+    """Something that holds of every row; *broken* finds the rows it does not hold of.
+
+    The sentence is filled with a row's values.
+    """
+
+    sentence: str
+    broken: str
+
+
+TRUTHS: Final = (
+    Truth(
+        "session {} counts {} page views, its events are {}",
+        f"SELECT s.public_id, s.page_view_count, coalesce(t.page_views, 0)"
+        f"{_SESSIONS_AND_EVENTS} WHERE s.page_view_count <> coalesce(t.page_views, 0)",
+    ),
+    Truth(
+        "session {} is said to begin at {}, its first event was at {}",
+        f"SELECT s.public_id, s.started_at_ms, t.began {_SESSIONS_AND_EVENTS}"
+        " WHERE s.started_at_ms IS NOT t.began",
+    ),
+    Truth(
+        "session {} is said to end at {}, its last event was at {}",
+        f"SELECT s.public_id, s.last_event_at_ms, t.ended {_SESSIONS_AND_EVENTS}"
+        " WHERE s.last_event_at_ms IS NOT t.ended",
+    ),
+    *(
+        Truth(
+            f"session {{}} has an event as its {which} that is another's, or none",
+            f"SELECT s.public_id FROM {_WHOLE_SESSIONS} s LEFT JOIN events e"
+            f" ON e.id = s.{which}_event AND e.account_id = s.account_id"
+            " AND e.live = s.live AND e.session = s.id AND e.url IS NOT NULL"
+            f" AND e.occurred_at_ms = s.{column} WHERE e.id IS NULL",
+        )
+        for which, column in (
+            ("first", "started_at_ms"),
+            ("last", "last_event_at_ms"),
+        )
+    ),
+    Truth(
+        "session {} begins at {}, before an earlier one of its visitor ends at {}",
+        f"SELECT public_id, started_at_ms, before FROM ({_EARLIER})"
+        " WHERE before > started_at_ms",
+    ),
+    Truth(
+        "event {} is in a session that is unknown or another visitor's",
+        "SELECT e.event_id FROM events e LEFT JOIN sessions s ON s.id = e.session"
+        " AND s.account_id = e.account_id AND s.live = e.live"
+        " AND s.visitor = e.visitor WHERE e.session IS NOT NULL AND s.id IS NULL",
+    ),
+    Truth(
+        "event {}, a page that a person saw, is in no session",
+        "SELECT event_id FROM events WHERE session IS NULL AND url IS NOT NULL"
+        " AND bot_reason IS NULL AND visitor IS NOT NULL",
+    ),
+    Truth(
+        "event {} is of a visitor who is unknown or another account's",
+        "SELECT e.event_id FROM events e LEFT JOIN visitors v ON v.id = e.visitor"
+        " AND v.account_id = e.account_id AND v.live = e.live"
+        " WHERE e.visitor IS NOT NULL AND v.id IS NULL",
+    ),
+    Truth(
+        "event {} is of a user who is unknown or another account's",
+        "SELECT e.event_id FROM events e LEFT JOIN identities i ON i.id = e.identity"
+        " AND i.account_id = e.account_id AND i.live = e.live"
+        " WHERE e.identity IS NOT NULL AND i.id IS NULL",
+    ),
+    Truth(
+        "conversion {} has credits under model {} of {} billionths, not of a whole",
+        f"SELECT c.public_id, t.model, t.credit {_CONVERSIONS_AND_SHARES}"
+        f" WHERE t.credit <> {_WHOLE}",
+    ),
+    Truth(
+        "conversion {} has revenue under model {} of {} millionths, not of {}",
+        "SELECT c.public_id, t.model, t.revenue, c.revenue_minor * scale(c.currency)"
+        f"{_CONVERSIONS_AND_SHARES}"
+        " WHERE t.revenue IS NOT c.revenue_minor * scale(c.currency)",
+    ),
+    Truth(
+        "conversion {} was attributed, but has no credits",
+        "SELECT c.public_id FROM conversions c LEFT JOIN credits t"
+        " ON t.account_id = c.account_id AND t.live = c.live AND t.conversion = c.id"
+        " WHERE c.attributed_version > 0 AND t.conversion IS NULL",
+    ),
+    Truth(
+        "credits of conversion number {} are of no conversion of that account",
+        "SELECT DISTINCT t.conversion FROM credits t LEFT JOIN conversions c"
+        " ON c.account_id = t.account_id AND c.live = t.live AND c.id = t.conversion"
+        " WHERE c.id IS NULL",
+    ),
+    Truth(
+        "conversion number {} has a credit under model {} for an unknown session",
+        "SELECT t.conversion, t.model FROM credits t LEFT JOIN sessions s"
+        " ON s.id = t.session AND s.account_id = t.account_id AND s.live = t.live"
+        " WHERE t.session IS NOT NULL AND s.id IS NULL",
+    ),
+)
+
+
+def broken_truths(
+    raw: sqlite3.Connection, most: int
+) -> Iterator[tuple[list[str], int]]:
+    """Yield, for each truth that does not hold, sentences and how many rows it breaks.
+
+    At most *most* sentences of each.
+    """
+    raw.create_function("scale", 1, _scale, deterministic=True)
+    columns = {name for _, name, *_ in raw.execute("PRAGMA table_info(sessions)")}
+    whole = "(SELECT * FROM sessions WHERE sealed = 0)"
+    sessions = whole if "sealed" in columns else "sessions"
+    for truth in TRUTHS:
+        rows = raw.execute(truth.broken.replace(_WHOLE_SESSIONS, sessions))
+        examples = rows.fetchmany(most)
+        if examples:
+            others = sum(1 for _ in rows)
+            sentences = [truth.sentence.format(*row) for row in examples]
+            yield sentences, len(examples) + others
+
+
+def _scale(currency: object) -> int:
+    """Return how many millionths the smallest unit of *currency* has."""
+    return int(10 ** (_DECIMALS - money.exponent(str(currency))))

@@ -1,0 +1,1 @@
+"""Ends the backend at the worst moments, and looks whether anything was lost."""
