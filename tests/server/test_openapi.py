@@ -418,7 +418,7 @@ def test_request_without_a_key_that_counts_is_a_401(api, method, path):
 
 def test_revoked_key_is_a_401(api):
     def revoke(stores):
-        key = keys.authenticate(stores.accounts, f"Bearer {api.client.key}")
+        key = keys.authenticate(stores.accounts, f"Bearer {api.client.key}", 0)
         return stores.accounts.revoke_key(key.account.id, key.public_id, 1)
 
     assert api.client.app.storage.write(revoke)
@@ -508,6 +508,8 @@ def test_too_many_requests_of_a_key_are_a_429(api, caller, method, path):
 
 class BrokenStorage:
     """Fails as a bug of ours or a full disk would make it."""
+
+    accounts_version = 0
 
     def __init__(self, error):
         self._error = error

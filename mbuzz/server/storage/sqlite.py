@@ -121,7 +121,9 @@ class SqliteStorage:
         self._where = path if self._memory else str(Path(path).absolute())
         self._writer = self._open_writer()
         self._file = _identity(self._where)
-        self.stores: Stores = _SqlStores(_SqliteConnection(self._writer))
+        stores = _SqlStores(_SqliteConnection(self._writer))
+        self.stores: Stores = stores
+        self._accounts = stores.accounts
         self._commits = GroupCommit(self, "mbuzz-sqlite")
 
     def _open_writer(self) -> sqlite3.Connection:
@@ -239,6 +241,11 @@ class SqliteStorage:
 
     def idle(self) -> None:
         """Do nothing; the log moves to the file by itself."""
+
+    @property
+    def accounts_version(self) -> int:
+        """Return what grows when accounts, keys or users were changed through this."""
+        return self._accounts.version
 
     # -- reading --
 

@@ -30,7 +30,7 @@ def create(storage, account, *, live=False, name="web"):
 
 
 def authenticate(storage, header):
-    return storage.read(lambda s: keys.authenticate(s.accounts, header))
+    return storage.read(lambda s: keys.authenticate(s.accounts, header, NOW))
 
 
 @pytest.mark.parametrize("live", [False, True])
