@@ -6,8 +6,8 @@ import hashlib
 import hmac
 import re
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit
@@ -91,11 +91,7 @@ class Logins:
             TooManyAttemptsError: If there were too many from *address*, or too many
                 log in at the same time.
         """
-        if not self._checks.acquire(timeout=_CHECK_WAIT):
-            raise TooManyAttemptsError(
-                "Many people are logging in right now. Try again in a moment.", 2
-            )
-        try:
+        with self._one_of_few():
             # Inside, so that a flood of made-up e-mails cannot push others out.
             seconds = self._attempts.take(email, address)
             if seconds:
@@ -112,11 +108,30 @@ class Logins:
             right = verify_password(password, user.password_hash if user else None)
             if user is not None and right and is_outdated(user.password_hash):
                 self._renew(user, hash_password(password))
-        finally:
-            self._checks.release()
         if user is not None and not right:
             self._count_failure(user)
         return user if right else None
+
+    def hash_password(self, text: str) -> str:
+        """Return what to store of a password.
+
+        Raises:
+            TooManyAttemptsError: If too many log in at the same time.
+        """
+        with self._one_of_few():
+            return hash_password(text)
+
+    @contextmanager
+    def _one_of_few(self) -> Iterator[None]:
+        """Reckon with passwords two at a time: each takes time, and 32 MiB."""
+        if not self._checks.acquire(timeout=_CHECK_WAIT):
+            raise TooManyAttemptsError(
+                "Many people are logging in right now. Try again in a moment.", 2
+            )
+        try:
+            yield
+        finally:
+            self._checks.release()
 
     def _renew(self, user: User, hashed: str) -> None:
         """Keep the password as it would be kept if it were set now."""
