@@ -417,6 +417,7 @@ def conversion_row(_town, rows):
     )
 
 
+# Values to write differ from those that are there, so that a change is one.
 VALUES = {
     "visitor": row("visitors"),
     "visitors": some("visitors"),
@@ -424,7 +425,7 @@ VALUES = {
     "identities": some("identities"),
     "root": row("identities"),
     "old_root": row("identities"),
-    "new_root": row("identities"),
+    "new_root": ROW + 1,
     "group": row("groups"),
     "event": row("events"),
     "events": some("events"),
@@ -465,9 +466,10 @@ VALUES = {
     "at_ms": NOW_MS,
     "now_ms": NOW_MS,
     "seen_ms": NOW_MS,
-    "said_ms": NOW_MS,
+    "said_ms": NOW_MS + 1,
     "since_ms": NOW_MS,
-    "last_event_at_ms": NOW_MS,
+    "last_event_at_ms": NOW_MS + 1,
+    "set_session.session": None,
     # accounts
     "account": lambda town, _rows: town.a.account,
     "account_id": lambda town, _rows: town.a.account.id,
