@@ -557,7 +557,7 @@ def rows_to_ask_for(town, tenant):
             " WHERE account_id = :account_id AND live = :live",
             owner,
         )
-        found["users"] = stores.accounts.users(tenant.account_id)[0].id
+        found["users"] = stores.accounts.users(tenant.account_id)[-1].id
         key = stores.accounts.keys(tenant.account_id)[0]
         found["api_keys"], found["key_public_id"] = key.id, key.public_id
         return found

@@ -426,6 +426,23 @@ def test_revoked_key_is_a_401(api):
     assert "revoked" in api("GET", "/api/v1/validate", 401).json()["error"]
 
 
+@pytest.mark.parametrize(("method", "path"), KEYED)
+def test_key_without_the_scope_is_a_403(api, method, path):
+    if path == "/api/v1/validate":
+        pytest.skip("every key may ask whose it is")
+
+    def narrow(stores):
+        account = stores.accounts.accounts()[0]
+        scope = {"import"} if "/reports/" in path else {"read"}
+        return keys.create(
+            stores.accounts, account, live=False, name="", now_ms=1, scopes=scope
+        )[1]
+
+    api.client.key = api.client.app.storage.write(narrow)
+
+    assert api(method, path, 403).json()["code"] == "forbidden"
+
+
 def test_unknown_path_is_a_404(api):
     answered = api.client.get("/nothing")
 
