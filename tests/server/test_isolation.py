@@ -417,6 +417,23 @@ def conversion_row(_town, rows):
     )
 
 
+def bulk_rows(_town, rows):
+    longer = port.LongerSession(
+        id=rows["sessions"],
+        last_event=rows["events"],
+        last_event_at_ms=NOW_MS + 1,
+        page_views=1,
+        flags="x",
+    )
+    return port.BulkRows(
+        visitors=[],
+        sessions=[],
+        events=[],
+        longer=[longer],
+        confirmed={rows["visitors"]: NOW_MS + 1},
+    )
+
+
 # Values to write differ from those that are there, so that a change is one.
 VALUES = {
     "visitor": row("visitors"),
@@ -445,6 +462,10 @@ VALUES = {
     "delete_session.row": row("sessions"),
     "conversion.row": row("conversions"),
     "credits_": [],
+    "known_events.hour": NOW_MS // 3_600_000,
+    "event_ids": [SAME["event"], f"evt_{MARK}"],
+    "visitor_ids": [SAME["visitor"], f"visitor-{MARK}"],
+    "rows: BulkRows": bulk_rows,
     "visitor_id": SAME["visitor"],
     "user_id: str": SAME["user"],
     "group_id": SAME["group"],
