@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mbuzz.cli.console import CliError, table
+from mbuzz.cli.database import chosen, database_arguments, opened
 from mbuzz.clock import SYSTEM_CLOCK, iso
 
 if TYPE_CHECKING:
-    from mbuzz.server.storage.port import Account, ApiKey, Storage
+    from mbuzz.server.storage.port import ApiKey
+
+_SCOPES = ("ingest", "read", "admin", "import")
+_MOST_DAYS = 3_650
+_DAY_MS = 86_400_000
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
-    from mbuzz.cli.serve import _DATABASE
-
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument(
-        "--database",
-        default=_DATABASE,
-        metavar="FILE",
-        help="the backend's SQLite file (default: %(default)s)",
-    )
+    shared = database_arguments()
     parser = commands.add_parser(
         "keys",
         help="make, list and revoke API keys",
@@ -35,6 +31,17 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     kind = create.add_mutually_exclusive_group()
     kind.add_argument("--live", action="store_true", help="for real data")
     kind.add_argument("--test", action="store_true", help="for test data (default)")
+    create.add_argument(
+        "--scope",
+        action="append",
+        choices=_SCOPES,
+        help="what it may do, may be repeated: ingest sends events and conversions, "
+        "read reads reports, admin erases and exports people's data, import sends "
+        "events of any age (default: ingest and read)",
+    )
+    create.add_argument(
+        "--expires", type=int, metavar="DAYS", help="ends by itself (default: never)"
+    )
     create.set_defaults(run=create_key)
     listing = actions.add_parser("list", parents=[shared], help="show the keys")
     listing.set_defaults(run=list_keys)
@@ -49,46 +56,57 @@ def create_key(args: argparse.Namespace) -> int:
     """Make a key and show it, once."""
     from mbuzz.server.ingestion import keys
 
-    storage = _open(args.database)
-    try:
-        account = _account(storage, args.database)
-        now = SYSTEM_CLOCK.now_ms()
+    now = SYSTEM_CLOCK.now_ms()
+    expires = _expires(args.expires, now)
+    with opened(args) as storage:
+        account = chosen(storage, args)
         key, text = storage.write(
             lambda stores: keys.create(
-                stores.accounts, account, live=args.live, name=args.name, now_ms=now
+                stores.accounts,
+                account,
+                live=args.live,
+                name=args.name,
+                now_ms=now,
+                scopes=args.scope or keys.DEFAULT_SCOPES,
+                expires_at_ms=expires,
             )
         )
-    finally:
-        storage.close()
     print(text)
     print(f"This is key {key.public_id}, shown once: keep it.")
     return 0
 
 
+def _expires(days: int | None, now_ms: int) -> int | None:
+    if days is None:
+        return None
+    if not 1 <= days <= _MOST_DAYS:
+        raise CliError(f"--expires is from 1 to {_MOST_DAYS} days, got {days}")
+    return now_ms + days * _DAY_MS
+
+
 def list_keys(args: argparse.Namespace) -> int:
     """Show every key, without its secret."""
-    storage = _open(args.database)
-    try:
-        account = _account(storage, args.database)
+    with opened(args) as storage:
+        account = chosen(storage, args)
         found = storage.read(lambda stores: stores.accounts.keys(account.id))
-    finally:
-        storage.close()
-    heads = ["id", "key", "name", "made", "last used", "state"]
-    print(table(heads, [_row(key) for key in found]))
+    now = SYSTEM_CLOCK.now_ms()
+    heads = ["id", "key", "name", "may", "made", "last used", "state"]
+    print(table(heads, [_row(key, now) for key in found]))
     return 0
 
 
 def revoke_key(args: argparse.Namespace) -> int:
     """End a key; programs that use it are answered 401 from then on."""
-    storage = _open(args.database)
-    try:
-        account = _account(storage, args.database)
-        now = SYSTEM_CLOCK.now_ms()
+    from mbuzz.server.ingestion import keys
+
+    now = SYSTEM_CLOCK.now_ms()
+    with opened(args) as storage:
+        account = chosen(storage, args)
         done = storage.write(
-            lambda stores: stores.accounts.revoke_key(account.id, args.key_id, now)
+            lambda stores: keys.revoke(
+                stores.accounts, account, args.key_id, now_ms=now
+            )
         )
-    finally:
-        storage.close()
     if not done:
         raise CliError(
             f"there is no key {args.key_id!r} that works; `mbuzz keys list` shows them"
@@ -97,30 +115,19 @@ def revoke_key(args: argparse.Namespace) -> int:
     return 0
 
 
-def _row(key: ApiKey) -> list[str]:
+def _row(key: ApiKey, now_ms: int) -> list[str]:
     used = iso(key.last_used_at_ms)[:16] if key.last_used_at_ms else "never"
     made = iso(key.created_at_ms)[:16]
-    state = "revoked" if key.revoked_at_ms else "works"
-    return [key.public_id, key.hint, key.name, made, used, state]
+    scopes = " ".join(scope for scope in _SCOPES if scope in key.scopes)
+    state = _state(key, now_ms)
+    return [key.public_id, key.hint, key.name, scopes, made, used, state]
 
 
-def _open(database: str) -> Storage:
-    from mbuzz.server.storage.sqlite import SqliteStorage
-
-    if not Path(database).is_file():
-        raise CliError(_no_database(database))
-    return SqliteStorage(database)
-
-
-def _account(storage: Storage, database: str) -> Account:
-    found = storage.read(lambda stores: stores.accounts.accounts())
-    if not found:
-        raise CliError(_no_database(database))
-    return found[0]
-
-
-def _no_database(database: str) -> str:
-    return (
-        f"there is no mbuzz database at {database}; give its path with --database, "
-        f"or make it with `mbuzz serve --database {database}`"
-    )
+def _state(key: ApiKey, now_ms: int) -> str:
+    if key.revoked_at_ms is not None:
+        return "revoked"
+    if key.expires_at_ms is None:
+        return "works"
+    if key.expires_at_ms <= now_ms:
+        return "expired"
+    return f"works until {iso(key.expires_at_ms)[:10]}"

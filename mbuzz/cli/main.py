@@ -7,10 +7,34 @@ import sys
 from collections.abc import Sequence
 
 from mbuzz import __version__
-from mbuzz.cli import db, demo, events, keys, report, serve, spool, validate
+from mbuzz.cli import (
+    accounts,
+    audit,
+    db,
+    demo,
+    events,
+    keys,
+    report,
+    serve,
+    spool,
+    users,
+    validate,
+)
 from mbuzz.errors import ConfigurationError, MbuzzError
 
-_COMMANDS = (demo, serve, keys, db, validate, report, events, spool)
+_COMMANDS = (
+    demo,
+    serve,
+    accounts,
+    users,
+    keys,
+    audit,
+    db,
+    validate,
+    report,
+    events,
+    spool,
+)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from mbuzz import ids
 from mbuzz.clock import Clock
-from mbuzz.server import passwords
+from mbuzz.server import passwords, team
 from mbuzz.server.ingestion import keys
+from mbuzz.server.roles import OWNER
 from mbuzz.server.storage.port import Account, Storage, Stores
 
 
@@ -33,7 +34,7 @@ def prepare(
     """Fill an empty database and return its secrets; None if it has an account."""
     if storage.read(lambda stores: bool(stores.accounts.accounts())):
         return None
-    password = ids.token(9)
+    password = team.new_password()
     hashed = passwords.hash_password(password)  # slow, so outside the transaction
     now = clock.now_ms()
 
@@ -46,8 +47,14 @@ def prepare(
         _, api_key = keys.create(
             stores.accounts, account, live=live, name="first", now_ms=now
         )
-        stores.accounts.create_user(
-            account, ids.time_ordered("user", now), email, hashed, now
+        team.add(
+            stores,
+            account,
+            email,
+            hashed,
+            OWNER,
+            actor=keys.COMMAND_LINE,
+            now_ms=now,
         )
         return FirstStart(
             account=account, api_key=api_key, email=email, password=password

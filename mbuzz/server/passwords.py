@@ -52,6 +52,11 @@ def verify_password(text: str, stored: str | None) -> bool:
     return same and stored is not None
 
 
+def is_outdated(stored: str) -> bool:
+    """Tell whether *stored* was made with other parameters than are used now."""
+    return not stored.startswith(f"{_parameters()}$")
+
+
 def _digest(text: str, salt: bytes, *, log_n: int, r: int, p: int) -> bytes:
     # One letter can be typed as one code point or as two (RFC 8265, section 4.2).
     password = unicodedata.normalize("NFC", text).encode("utf-8", "surrogatepass")
@@ -68,4 +73,8 @@ def _digest(text: str, salt: bytes, *, log_n: int, r: int, p: int) -> bytes:
 
 def _notation(salt: bytes, digest: bytes) -> str:
     parts = (b64encode(part).decode().rstrip("=") for part in (salt, digest))
-    return f"$scrypt$ln={_LOG_N},r={_R},p={_P}${'$'.join(parts)}"
+    return f"{_parameters()}${'$'.join(parts)}"
+
+
+def _parameters() -> str:
+    return f"$scrypt$ln={_LOG_N},r={_R},p={_P}"

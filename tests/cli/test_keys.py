@@ -35,7 +35,7 @@ def test_created_key_works(mbuzz, database, options, live):
     assert (exit_code, err) == (0, "")
     assert re.fullmatch(r"This is key key_\w+, shown once: keep it\.", said)
     storage = SqliteStorage(str(database))
-    key = storage.read(lambda s: authenticate(s.accounts, f"Bearer {text}"))
+    key = storage.read(lambda s: authenticate(s.accounts, f"Bearer {text}", 0))
     storage.close()
     assert (key.live, key.name) == (live, "web")
 
@@ -47,7 +47,7 @@ def test_list_shows_every_key_without_its_secret(mbuzz, database):
 
     heads, _, first, second = out.splitlines()
     assert (exit_code, err) == (0, "")
-    assert heads.split() == "id key name made last used state".split()
+    assert heads.split() == "id key name may made last used state".split()
     assert re.search(r"sk_test_\.\.\.\w{4}  first  .* never  works$", first)
     assert re.search(r"sk_test_\.\.\.\w{4} .* web  .* never  works$", second)
     assert created.splitlines()[0] not in out

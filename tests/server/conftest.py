@@ -2,6 +2,7 @@
 
 import io
 import json
+import sqlite3
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -12,8 +13,25 @@ from mbuzz.server.app import create_app
 from mbuzz.server.ingestion import keys
 from mbuzz.server.settings import ServerSettings
 from mbuzz.testing import ManualClock
+from tests.server import sql_guard
 
 NOW = "2026-11-20T10:35:00Z"  # a little after what the examples tell of
+
+
+@pytest.fixture(scope="session", autouse=True)
+def statements_are_looked_at():
+    """Hand out connections that look at each statement."""
+    sqlite3.connect = sql_guard.connect
+    yield
+    sqlite3.connect = sql_guard._connect
+
+
+@pytest.fixture(autouse=True)
+def no_statement_is_about_everybody():
+    """Fail the test in which a statement names no account, or no environment."""
+    yield
+    faults, sql_guard.GUARD.faults = sql_guard.GUARD.faults, []
+    assert faults == []
 
 
 class Answered:

@@ -29,7 +29,7 @@ def test_empty_database_gets_account_key_and_user(storage, live):
         live=live,
     )
 
-    key = storage.read(lambda s: authenticate(s.accounts, f"Bearer {first.api_key}"))
+    key = storage.read(lambda s: authenticate(s.accounts, f"Bearer {first.api_key}", 0))
     user = storage.read(lambda s: s.accounts.user_by_email("A@b.C"))
     assert key.account == user.account == first.account
     assert (key.account.currency, key.account.timezone) == ("EUR", "Europe/Berlin")

@@ -418,12 +418,29 @@ def test_request_without_a_key_that_counts_is_a_401(api, method, path):
 
 def test_revoked_key_is_a_401(api):
     def revoke(stores):
-        key = keys.authenticate(stores.accounts, f"Bearer {api.client.key}")
+        key = keys.authenticate(stores.accounts, f"Bearer {api.client.key}", 0)
         return stores.accounts.revoke_key(key.account.id, key.public_id, 1)
 
     assert api.client.app.storage.write(revoke)
 
     assert "revoked" in api("GET", "/api/v1/validate", 401).json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [where for where in KEYED if "403" in OPERATIONS[where]["responses"]],
+)
+def test_key_without_the_scope_is_a_403(api, method, path):
+    def narrow(stores):
+        account = stores.accounts.accounts()[0]
+        scope = {"import"} if "/reports/" in path else {"read"}
+        return keys.create(
+            stores.accounts, account, live=False, name="", now_ms=1, scopes=scope
+        )[1]
+
+    api.client.key = api.client.app.storage.write(narrow)
+
+    assert api(method, path, 403).json()["code"] == "forbidden"
 
 
 def test_unknown_path_is_a_404(api):
@@ -508,6 +525,8 @@ def test_too_many_requests_of_a_key_are_a_429(api, caller, method, path):
 
 class BrokenStorage:
     """Fails as a bug of ours or a full disk would make it."""
+
+    accounts_version = 0
 
     def __init__(self, error):
         self._error = error

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from mbuzz.server.dashboard import format as shown
 from mbuzz.server.dashboard.channel_table import channel_table
 from mbuzz.server.dashboard.getting_started import conversion_code, getting_started
+from mbuzz.server.dashboard.header import header
 from mbuzz.server.dashboard.html import Html, fill
 from mbuzz.server.dashboard.layout import document
 from mbuzz.server.dashboard.login import Visit
@@ -40,17 +41,8 @@ def channel_page(visit: Visit, found: Found, server: str) -> str:
 
 
 def _header(visit: Visit, found: Found) -> Html:
-    return fill(
-        """<header class="top">
-<p class="brand">mbuzz</p>
-<p class="account">{account}</p>
-<nav class="choice" aria-label="Data">{environments}</nav>
-<form method="post" action="/logout">
-<input type="hidden" name="form_token" value="{token}">
-<button type="submit" class="quiet" title="{email}">Log out</button>
-</form>
-</header>""",
-        account=visit.user.account.name,
+    choice = fill(
+        '<nav class="choice" aria-label="Data">{environments}</nav>',
         environments=(
             _choice(
                 found.asked.in_environment(live=live).path,
@@ -59,9 +51,8 @@ def _header(visit: Visit, found: Found) -> Html:
             )
             for live in (True, False)
         ),
-        token=visit.form_token,
-        email=visit.user.email,
     )
+    return header(visit, choice)
 
 
 def _choice(path: str, label: str, *, current: bool) -> Html:

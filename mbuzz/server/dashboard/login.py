@@ -6,21 +6,25 @@ import hashlib
 import hmac
 import re
 import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from mbuzz import ids
 from mbuzz.clock import Clock
 from mbuzz.server.dashboard.attempts import Attempts
 from mbuzz.server.http.request import Request
-from mbuzz.server.passwords import verify_password
-from mbuzz.server.storage.port import Storage, Stores, User
+from mbuzz.server.passwords import hash_password, is_outdated, verify_password
+from mbuzz.server.roles import may
+from mbuzz.server.storage.port import Storage, StorageError, Stores, User
 
 _LASTS_SECONDS: Final = 14 * 86_400
 _TOKEN_BYTES: Final = 32
 _CHECKS_AT_ONCE: Final = 2  # each takes 32 MiB
 _CHECK_WAIT: Final = 2.0  # seconds for one of them to end
+_COUNTED_TOGETHER_MS: Final = 3_600_000  # failures that are one entry of the audit log
 
 # A path of this site. "//host" and "/\host" are other sites to a browser, and it
 # drops tabs and line breaks before it looks.
@@ -47,9 +51,26 @@ class Visit:
         """Return what each form carries; a page of another site cannot know it."""
         return hmac.digest(self.token.encode(), b"mbuzz form", "sha256").hex()
 
+    @property
+    def digest(self) -> str:
+        """Return what is stored of the log-in."""
+        return _digest(self.token)
+
+    def may(self, permission: str) -> bool:
+        """Tell whether the user's role has a permission of `mbuzz.server.roles`."""
+        return may(self.user.role, permission)
+
     def sent(self, form_token: str) -> bool:
         """Tell whether a form came from a page of this log-in."""
         return hmac.compare_digest(self.form_token.encode(), form_token.encode())
+
+
+class _Failure(NamedTuple):
+    """A wrong password of somebody who is known."""
+
+    account_id: int
+    email: str
+    now_ms: int
 
 
 class Logins:
@@ -70,11 +91,7 @@ class Logins:
             TooManyAttemptsError: If there were too many from *address*, or too many
                 log in at the same time.
         """
-        if not self._checks.acquire(timeout=_CHECK_WAIT):
-            raise TooManyAttemptsError(
-                "Many people are logging in right now. Try again in a moment.", 2
-            )
-        try:
+        with self._one_of_few():
             # Inside, so that a flood of made-up e-mails cannot push others out.
             seconds = self._attempts.take(email, address)
             if seconds:
@@ -86,10 +103,48 @@ class Logins:
             user = self._storage.read(
                 lambda stores: stores.accounts.user_by_email(email)
             )
+            if user is not None and user.account.deleted_at_ms is not None:
+                user = None
             right = verify_password(password, user.password_hash if user else None)
+            if user is not None and right and is_outdated(user.password_hash):
+                self._renew(user, hash_password(password))
+        if user is not None and not right:
+            self._count_failure(user)
+        return user if right else None
+
+    def hash_password(self, text: str) -> str:
+        """Return what to store of a password.
+
+        Raises:
+            TooManyAttemptsError: If too many log in at the same time.
+        """
+        with self._one_of_few():
+            return hash_password(text)
+
+    @contextmanager
+    def _one_of_few(self) -> Iterator[None]:
+        """Reckon with passwords two at a time: each takes time, and 32 MiB."""
+        if not self._checks.acquire(timeout=_CHECK_WAIT):
+            raise TooManyAttemptsError(
+                "Many people are logging in right now. Try again in a moment.", 2
+            )
+        try:
+            yield
         finally:
             self._checks.release()
-        return user if right else None
+
+    def _renew(self, user: User, hashed: str) -> None:
+        """Keep the password as it would be kept if it were set now."""
+        account_id = user.account.id
+        self._storage.write(
+            lambda stores: stores.accounts.set_password(account_id, user.id, hashed)
+        )
+
+    def _count_failure(self, user: User) -> None:
+        """Have it noted without waiting: an unknown e-mail takes no longer."""
+        failure = _Failure(user.account.id, user.email, self._clock.now_ms())
+        with suppress(StorageError):  # the answer is the same
+            self._storage.submit(_note_failures, failure)
 
     def visit(self, request: Request) -> Visit | None:
         """Return who makes the request; None for somebody not logged in."""
@@ -114,15 +169,22 @@ class Logins:
             stores.accounts.create_login(
                 user, _digest(token), now, now + _LASTS_SECONDS * 1000
             )
+            stores.accounts.audit(user.account.id, now, user.email, "login", {})
 
         self._storage.write(work)
         return _set_cookie(request, token, _LASTS_SECONDS)
 
     def end(self, visit: Visit, request: Request) -> tuple[str, str]:
         """Forget a log-in; return the header that removes its cookie."""
-        digest = _digest(visit.token)
-        self._storage.write(lambda stores: stores.accounts.delete_login(digest))
+        self._storage.write(lambda stores: stores.accounts.delete_login(visit.digest))
         return _set_cookie(request, "", 0)
+
+
+def _note_failures(stores: Stores, failures: Sequence[_Failure]) -> list[None]:
+    for account_id, email, now_ms in failures:
+        since_ms = now_ms - _COUNTED_TOGETHER_MS
+        stores.accounts.audit_again(account_id, now_ms, email, "login.failed", since_ms)
+    return [None] * len(failures)
 
 
 def is_forged(request: Request) -> bool:

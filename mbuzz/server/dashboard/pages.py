@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from mbuzz.clock import Clock
 from mbuzz.server.dashboard.channel_page import channel_page
-from mbuzz.server.dashboard.layout import STYLE_PATH, sentence_page, style
+from mbuzz.server.dashboard.doors import Doors, refused_if_forged
+from mbuzz.server.dashboard.key_pages import KeyPages
+from mbuzz.server.dashboard.layout import STYLE_PATH, style
 from mbuzz.server.dashboard.login import (
     Logins,
     TooManyAttemptsError,
     Visit,
-    is_forged,
     local_path,
-    login_path,
 )
 from mbuzz.server.dashboard.login_page import login_page
+from mbuzz.server.dashboard.password_pages import PasswordPages
 from mbuzz.server.dashboard.report_query import Asked, find
 from mbuzz.server.http.request import Request
 from mbuzz.server.http.response import (
@@ -24,17 +23,11 @@ from mbuzz.server.http.response import (
     redirect,
     text_response,
 )
-from mbuzz.server.http.routes import Handler, Route
+from mbuzz.server.http.routes import Route
+from mbuzz.server.roles import REPORTS
 from mbuzz.server.storage.port import Storage
 
 _WRONG = "The e-mail or the password is wrong. Check both and try again."
-_FORGED = (
-    "This request came from another site, so nothing was done. "
-    "Open the page here and try again."
-)
-_STALE = "That page was of an earlier log-in, so nothing was done. Try again."
-
-VisitHandler = Callable[[Request, Visit], Response]
 
 
 class Dashboard:
@@ -44,28 +37,23 @@ class Dashboard:
         self._storage = storage
         self._clock = clock
         self._logins = Logins(storage, clock)
+        self._doors = Doors(self._logins)
 
     def routes(self) -> list[Route]:
         """Return the routes; only the log-in page and the style are for all."""
-        report = self._with_visit(self.report)
+        report = self._doors.reading(REPORTS, self.report)
+        log_out = self._doors.writing(REPORTS, self.log_out)
+        keys = KeyPages(self._storage, self._clock, self._doors)
+        password = PasswordPages(self._storage, self._clock, self._logins, self._doors)
         return [
             Route(method="GET", path="/", handler=report),
             Route(method="GET", path="/login", handler=self.login_form),
             Route(method="POST", path="/login", handler=self.log_in),
-            Route(method="POST", path="/logout", handler=self.log_out),
+            Route(method="POST", path="/logout", handler=log_out),
+            *keys.routes(),
+            *password.routes(),
             Route(method="GET", path=STYLE_PATH, handler=self.style),
         ]
-
-    def _with_visit(self, handler: VisitHandler) -> Handler:
-        """Let a handler see only requests of somebody logged in."""
-
-        def answer(request: Request) -> Response:
-            visit = self._logins.visit(request)
-            if visit is None:
-                return redirect(login_path(request))
-            return handler(request, visit)
-
-        return answer
 
     def report(self, request: Request, visit: Visit) -> Response:
         """Show the channel report."""
@@ -87,8 +75,8 @@ class Dashboard:
 
     def log_in(self, request: Request) -> Response:
         """Check a password and begin a log-in."""
-        if is_forged(request):
-            return _refused(_FORGED)
+        if (answer := refused_if_forged(request)) is not None:
+            return answer
         form = request.form()
         email = form.get("email", "").strip()
         wanted = local_path(form.get("next"))
@@ -104,15 +92,8 @@ class Dashboard:
             return html_response(page, 401)
         return redirect(wanted, (self._logins.begin(user, request),))
 
-    def log_out(self, request: Request) -> Response:
+    def log_out(self, request: Request, visit: Visit) -> Response:
         """End a log-in."""
-        if is_forged(request):
-            return _refused(_FORGED)
-        visit = self._logins.visit(request)
-        if visit is None:
-            return redirect("/login")
-        if not visit.sent(request.form().get("form_token", "")):
-            return _refused(_STALE)
         return redirect("/login", (self._logins.end(visit, request),))
 
     def style(self, _request: Request) -> Response:
@@ -120,7 +101,3 @@ class Dashboard:
         kept = ("Cache-Control", "public, max-age=31536000, immutable")
         sniff = ("X-Content-Type-Options", "nosniff")
         return text_response(style(), "text/css", (kept, sniff))
-
-
-def _refused(sentence: str) -> Response:
-    return html_response(sentence_page("Nothing was done", sentence), 403)

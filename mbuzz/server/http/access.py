@@ -9,10 +9,11 @@ from typing import Final
 from mbuzz import protocol
 from mbuzz.clock import Clock
 from mbuzz.server.http.errors import HttpError
+from mbuzz.server.http.key_cache import KeyCache
 from mbuzz.server.http.request import Request
 from mbuzz.server.http.response import Response
 from mbuzz.server.http.routes import Handler, Route
-from mbuzz.server.ingestion import keys
+from mbuzz.server.ingestion.keys import KeyRefusedError
 from mbuzz.server.ingestion.ratelimit import Allowance, RateLimiter
 from mbuzz.server.storage.port import ApiKey, Storage
 
@@ -34,8 +35,7 @@ class Access:
     """Lets a handler see only requests with a key that may, and has allowance left."""
 
     def __init__(self, storage: Storage, clock: Clock, limiter: RateLimiter) -> None:
-        self._storage = storage
-        self._clock = clock
+        self._keys = KeyCache(storage, clock)
         self._limiter = limiter
 
     def route(self, route: KeyRoute) -> Route:
@@ -96,24 +96,15 @@ class Access:
         Raises:
             HttpError: 401, each way to fail with a sentence of its own.
         """
-        header = request.header("Authorization")
         try:
-            key = self._storage.read(
-                lambda stores: keys.authenticate(stores.accounts, header)
-            )
-        except keys.KeyRefusedError as error:
+            return self._keys.find(request.environ.get("HTTP_AUTHORIZATION"))
+        except KeyRefusedError as error:
             raise HttpError(
                 401,
                 "unauthorized",
                 str(error),
                 headers=[("WWW-Authenticate", "Bearer")],
             ) from None
-        now = self._clock.now_ms()
-        if keys.needs_touch(key, now):
-            self._storage.write(
-                lambda stores: stores.accounts.touch_key(key.account.id, key.id, now)
-            )
-        return key
 
 
 def _check_scope(key: ApiKey, scope: str) -> None:

@@ -87,7 +87,12 @@ class IntakeApi:
         items = _items(envelope)
         idempotency_key = _idempotency_key(request)
         now = self._clock.now_ms()
-        timing = Timing.of_batch(now, envelope.get("sent_at"), key.account.currency)
+        timing = Timing.of_batch(
+            now,
+            envelope.get("sent_at"),
+            key.account.currency,
+            any_age="import" in key.scopes,
+        )
         taken = _Items(items, _check_items(items, timing, request), key)
         if idempotency_key is None:
             batch = Batch(key.tenant, key.account.policy, taken.calls)
@@ -137,7 +142,9 @@ class IntakeApi:
         if "idempotency_key" not in item:
             item["idempotency_key"] = _idempotency_key(request)
         timing = Timing(
-            received_at_ms=self._clock.now_ms(), currency=key.account.currency
+            received_at_ms=self._clock.now_ms(),
+            currency=key.account.currency,
+            any_age="import" in key.scopes,
         )
         warnings: list[str] = []
         try:

@@ -72,9 +72,17 @@ class Timing:
     received_at_ms: int
     skew_ms: int = 0
     currency: str = "USD"
+    any_age: bool = False  # for keys that may import
 
     @classmethod
-    def of_batch(cls, received_at_ms: int, sent_at: object, currency: str) -> Timing:
+    def of_batch(
+        cls,
+        received_at_ms: int,
+        sent_at: object,
+        currency: str,
+        *,
+        any_age: bool = False,
+    ) -> Timing:
         """Read the skew off *sent_at*; a missing or wild one corrects nothing.
 
         Source: Segment and PostHog correct the client's clock in the same way.
@@ -85,7 +93,12 @@ class Timing:
             skew = 0
         if not _SKEW_FROM_MS < abs(skew) < _SKEW_TO_MS:
             skew = 0
-        return cls(received_at_ms=received_at_ms, skew_ms=skew, currency=currency)
+        return cls(
+            received_at_ms=received_at_ms,
+            skew_ms=skew,
+            currency=currency,
+            any_age=any_age,
+        )
 
     def resolve(self, value: object) -> Moment:
         """Return when it happened; None is now.
@@ -99,7 +112,8 @@ class Timing:
         at_ms = said_ms + self.skew_ms
         if at_ms > self.received_at_ms + _FUTURE_MS:
             return Moment(self.received_at_ms, said_ms, _CLOCK_FUTURE)
-        if at_ms < self.received_at_ms - MAX_EVENT_AGE_MS - _SLACK_MS:
+        oldest = self.received_at_ms - MAX_EVENT_AGE_MS - _SLACK_MS
+        if at_ms < oldest and not self.any_age:
             days = MAX_EVENT_AGE_MS // 86_400_000
             raise BadTimeError(f"too_old: timestamp is more than {days} days ago")
         return Moment(at_ms, said_ms)

@@ -45,11 +45,12 @@ class Account:
     currency: str
     timezone: str
     policy: Policy
+    deleted_at_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """A key as it is kept: its digest stays in storage, its text nowhere."""
+    """A key as it is kept: as a digest, its text nowhere."""
 
     id: int
     public_id: str
@@ -61,6 +62,8 @@ class ApiKey:
     created_at_ms: int
     last_used_at_ms: int | None
     revoked_at_ms: int | None
+    expires_at_ms: int | None = None
+    digest: str = field(default="", repr=False)
 
     @property
     def tenant(self) -> Tenant:
@@ -75,8 +78,20 @@ class User:
     id: int
     account: Account
     email: str
-    password_hash: str
+    password_hash: str = field(repr=False)
     role: str = "owner"
+    public_id: str = ""
+    created_at_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """Who did what, and when; *details* tell of it, never the data itself."""
+
+    at_ms: int
+    actor: str
+    action: str
+    details: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,12 +305,15 @@ class Totals:
 
 
 class AccountStore(Protocol):
-    """Accounts, keys, users and their log-ins."""
+    """Accounts, keys, users and their log-ins, and who did what."""
 
     def create_account(
         self, name: str, public_id: str, currency: str, timezone: str, now_ms: int
     ) -> Account: ...
     def accounts(self) -> Sequence[Account]: ...
+    def delete_account(self, account_id: int, now_ms: int) -> bool: ...
+    def restore_account(self, account_id: int) -> bool: ...
+
     def create_key(
         self,
         account: Account,
@@ -305,12 +323,15 @@ class AccountStore(Protocol):
         digest: str,
         hint: str,
         name: str,
+        scopes: frozenset[str],
         now_ms: int,
+        expires_at_ms: int | None,
     ) -> ApiKey: ...
     def key_by_digest(self, digest: str) -> ApiKey | None: ...
     def keys(self, account_id: int) -> Sequence[ApiKey]: ...
     def revoke_key(self, account_id: int, public_id: str, now_ms: int) -> bool: ...
     def touch_key(self, account_id: int, key_id: int, now_ms: int) -> None: ...
+
     def create_user(
         self,
         account: Account,
@@ -318,13 +339,35 @@ class AccountStore(Protocol):
         email: str,
         password_hash: str,
         now_ms: int,
+        role: str = "owner",
     ) -> User: ...
     def user_by_email(self, email: str) -> User | None: ...
+    def users(self, account_id: int) -> Sequence[User]: ...
+    def set_role(self, account_id: int, user_id: int, role: str) -> None: ...
+    def set_password(self, account_id: int, user_id: int, hashed: str) -> None: ...
+    def delete_user(self, account_id: int, user_id: int) -> None: ...
+
     def create_login(
         self, user: User, digest: str, now_ms: int, expires_at_ms: int
     ) -> None: ...
     def user_by_login(self, digest: str, now_ms: int) -> User | None: ...
     def delete_login(self, digest: str) -> None: ...
+    def delete_logins(
+        self, account_id: int, user_id: int, but_digest: str | None = None
+    ) -> None: ...
+
+    def audit(
+        self,
+        account_id: int,
+        at_ms: int,
+        actor: str,
+        action: str,
+        details: Mapping[str, object],
+    ) -> None: ...
+    def audit_again(
+        self, account_id: int, at_ms: int, actor: str, action: str, since_ms: int
+    ) -> None: ...
+    def audit_entries(self, account_id: int, limit: int) -> Sequence[AuditEntry]: ...
 
 
 class TrackingStore(Protocol):
@@ -542,6 +585,15 @@ class Storage(Protocol):
 
         Raises:
             StorageBusyError: If it takes too long.
+        """
+        ...
+
+    @property
+    def accounts_version(self) -> int:
+        """Return what grows when accounts, keys or users were changed through this.
+
+        Other processes' changes do not count: who keeps such a value for longer than
+        a moment must look again.
         """
         ...
 

@@ -125,7 +125,9 @@ class SqliteStorage:
         self._turns = Turns(self._where, _BUSY_TIMEOUT)
         self._refused: str | None = None  # why, in the transaction that is open
         self._trouble: str | None = None  # why the latest transaction failed
-        self.stores: Stores = _SqlStores(_SqliteConnection(self._writer))
+        stores = _SqlStores(_SqliteConnection(self._writer))
+        self.stores: Stores = stores
+        self._accounts = stores.accounts
         self._commits = GroupCommit(self, "mbuzz-sqlite")
 
     def _open_writer(self) -> sqlite3.Connection:
@@ -260,6 +262,11 @@ class SqliteStorage:
 
     def idle(self) -> None:
         """Do nothing; the log moves to the file by itself."""
+
+    @property
+    def accounts_version(self) -> int:
+        """Return what grows when accounts, keys or users were changed through this."""
+        return self._accounts.version
 
     # -- reading --
 

@@ -30,7 +30,7 @@ def create(storage, account, *, live=False, name="web"):
 
 
 def authenticate(storage, header):
-    return storage.read(lambda s: keys.authenticate(s.accounts, header))
+    return storage.read(lambda s: keys.authenticate(s.accounts, header, NOW))
 
 
 @pytest.mark.parametrize("live", [False, True])
@@ -83,7 +83,7 @@ def test_revoked_key_says_so(storage, account):
     key, text = create(storage, account)
 
     def revoke(stores):
-        return stores.accounts.revoke_key(account.id, key.public_id, NOW)
+        return keys.revoke(stores.accounts, account, key.public_id, now_ms=NOW)
 
     assert [storage.write(revoke), storage.write(revoke)] == [True, False]
     with pytest.raises(KeyRefusedError, match="was revoked; make a new one"):
@@ -110,3 +110,86 @@ def test_last_use_is_written_once_a_minute(storage, account, later_ms, needed):
     key = authenticate(storage, f"Bearer {text}")
     assert key.last_used_at_ms == NOW
     assert keys.needs_touch(key, NOW + later_ms) is needed
+
+
+def test_a_new_key_may_ingest_and_read(storage, account):
+    key, _ = create(storage, account)
+
+    assert key.scopes == {"ingest", "read"}
+    assert key.expires_at_ms is None
+
+
+def test_scopes_and_end_are_kept(storage, account):
+    _, text = storage.write(
+        lambda s: keys.create(
+            s.accounts,
+            account,
+            live=True,
+            name="",
+            now_ms=NOW,
+            scopes=["admin", "read"],
+            expires_at_ms=NOW + 1,
+        )
+    )
+
+    key = authenticate(storage, f"Bearer {text}")
+    assert key.scopes == {"admin", "read"}
+    assert key.expires_at_ms == NOW + 1
+
+
+def test_who_may_import_may_ingest():
+    assert keys.check_scopes(["import"]) == {"import", "ingest"}
+
+
+@pytest.mark.parametrize(
+    ("scopes", "got"), [([], "none"), (["read", "all", "x"], "all, x")]
+)
+def test_unknown_scopes_are_refused(scopes, got):
+    with pytest.raises(ValueError, match=f"ingest, read, admin, import, got {got}"):
+        keys.check_scopes(scopes)
+
+
+@pytest.mark.parametrize(("later_ms", "works"), [(-1, True), (0, False), (1, False)])
+def test_a_key_ends_at_its_time(storage, account, later_ms, works):
+    _, text = storage.write(
+        lambda s: keys.create(
+            s.accounts,
+            account,
+            live=True,
+            name="",
+            now_ms=NOW - 10,
+            expires_at_ms=NOW - later_ms,
+        )
+    )
+
+    if works:
+        assert authenticate(storage, f"Bearer {text}")
+    else:
+        with pytest.raises(KeyRefusedError, match="has expired"):
+            authenticate(storage, f"Bearer {text}")
+
+
+def test_keys_made_and_revoked_are_in_the_audit_log_without_their_text(
+    storage, account
+):
+    key, text = create(storage, account)
+    for _ in range(2):  # the second one does nothing
+        storage.write(
+            lambda s: keys.revoke(
+                s.accounts, account, key.public_id, now_ms=NOW, actor="ada@example.com"
+            )
+        )
+
+    entries = storage.read(lambda s: s.accounts.audit_entries(account.id, 10))
+    assert [(entry.actor, entry.action) for entry in entries] == [
+        ("ada@example.com", "key.revoke"),
+        ("command line", "key.create"),
+    ]
+    assert entries[1].details == {
+        "key": key.public_id,
+        "hint": key.hint,
+        "scopes": ["ingest", "read"],
+    }
+    assert text not in repr(entries)
+    assert keys.digest(text) not in repr(entries)
+    assert keys.digest(text) not in repr(key)

@@ -329,12 +329,15 @@ def test_database_in_memory_reads_what_it_wrote():
 
 
 def test_migrations_are_numbered_in_order():
-    assert [number for number, _ in migrations()] == [*range(1, len(migrations()) + 1)]
+    numbers = [number for number, _ in migrations()]
+
+    assert numbers == sorted(set(numbers))
 
 
 def test_new_file_gets_the_newest_schema(storage, path):
     with sqlite3.connect(path) as other:
-        assert other.execute("PRAGMA user_version").fetchone() == (len(migrations()),)
+        newest = migrations()[-1][0]
+        assert other.execute("PRAGMA user_version").fetchone() == (newest,)
         assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     other.close()
 
@@ -434,7 +437,7 @@ def test_database_of_a_newer_version_is_refused(path):
 
     assert str(refused.value) == (
         f"the database {path} is of schema version 99, this mbuzz knows up to "
-        f"{len(migrations())}; upgrade mbuzz, or use another --database"
+        f"{migrations()[-1][0]}; upgrade mbuzz, or use another --database"
     )
 
 

@@ -1,0 +1,3 @@
+-- Keys that end by themselves.
+
+ALTER TABLE api_keys ADD COLUMN expires_at_ms INTEGER;
