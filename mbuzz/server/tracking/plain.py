@@ -249,7 +249,7 @@ class PlainEvents:
         if seen is None and call.said_ms is None:
             seen = self._seen.get((hour - 1, call.event_id))
         if seen is not None:
-            return seen
+            return seen._replace(bot=False, duplicate=True)
         visitor = self._visitors.get(call.visitor_id or "")
         if visitor is None or not visitor.plain or not _is_known_as(visitor, call):
             return None
@@ -296,7 +296,7 @@ class PlainEvents:
             session_id,
             bot=reason is not None,
         )
-        self._seen[hour, call.event_id] = done._replace(bot=False, duplicate=True)
+        self._seen[hour, call.event_id] = done
         return done
 
     @staticmethod
@@ -371,8 +371,7 @@ class PlainEvents:
         if isinstance(call, TrackCall):
             hour = event_hour(call.said_ms, call.received_at_ms)
             if isinstance(done, EventRecorded):
-                again = done._replace(bot=False, duplicate=True)
-                self._seen[hour, call.event_id] = again
+                self._seen[hour, call.event_id] = done
             if call.user_id is None:
                 return
         if isinstance(call, ConversionCall):
