@@ -1,0 +1,168 @@
+"""Batches in few statements, each by an index: what a busy writer depends on.
+
+SQLite's driver lets the interpreter's lock go at every step; a thread that computes then
+keeps it for a while. One statement for each row made a writer some hundred times slower
+(`executemany` did that, too), so how many there are is a property to hold.
+"""
+
+import random
+import re
+
+import pytest
+
+from mbuzz.server.model import Tenant, TrackCall
+from mbuzz.server.policy import DEFAULT
+from mbuzz.server.storage.sqlite import SqliteStorage
+from mbuzz.server.tracking.intake import Batch, record
+
+NOW = 1_795_000_000_000
+TENANT = Tenant(1, live=True)
+
+
+@pytest.fixture
+def storage(tmp_path):
+    storage = SqliteStorage(str(tmp_path / "bulk.db"))
+    yield storage
+    storage.close()
+
+
+def batch(first, count, *, at_ms=NOW, random_ids=False):
+    """Return page views of visitors with four pages each."""
+    chance = random.Random(first)
+    return [
+        TrackCall(
+            event_id=f"{chance.randbytes(16).hex()}" if random_ids else f"evt_{n:012}",
+            event_type="page_view",
+            visitor_id=f"v{n // 4}",
+            user_id=None,
+            session_id=None,
+            occurred_at_ms=at_ms + n % 4,
+            received_at_ms=NOW,
+            said_ms=at_ms + n % 4,
+            url=f"https://shop.example/{n}",
+            user_agent="Firefox",
+        )
+        for n in range(first, first + count)
+    ]
+
+
+def take(storage, calls):
+    return storage.outcome(storage.submit(record, Batch(TENANT, DEFAULT, calls)))
+
+
+def traced(storage, calls):
+    """Take *calls* and return the statements that it took."""
+    said = []
+    storage._writer.set_trace_callback(said.append)
+    recorded = take(storage, calls)
+    storage._writer.set_trace_callback(None)
+    return said, recorded
+
+
+def test_batch_of_500_takes_few_statements(storage):
+    statements, _ = traced(storage, batch(0, 500))
+    returning, _ = traced(storage, batch(0, 500, at_ms=NOW + 60_000))
+    again, recorded = traced(storage, batch(0, 500, at_ms=NOW + 60_000))
+
+    assert len(statements) <= 30
+    assert len(returning) <= 30
+    assert len(again) <= 30
+    assert all(one.duplicate for one in recorded)
+
+
+def test_requests_that_wait_together_share_the_statements(storage):
+    storage.write(lambda _stores: None)
+    said = []
+
+    def hold(_stores):
+        for n in range(40):
+            payload = Batch(TENANT, DEFAULT, batch(n * 4, 4))
+            waiting.append(storage.submit(record, payload))
+        storage._writer.set_trace_callback(said.append)
+
+    waiting = []
+    storage.write(hold)
+    answers = [storage.outcome(future) for future in waiting]
+    storage._writer.set_trace_callback(None)
+
+    assert [len(answer) for answer in answers] == [4] * 40
+    assert len(said) <= 40
+
+
+def test_every_question_of_a_batch_is_answered_by_an_index(storage):
+    take(storage, batch(0, 500))
+    asked = []
+    storage._writer.set_trace_callback(asked.append)
+    take(storage, batch(0, 500, at_ms=NOW + 60_000))
+    storage._writer.set_trace_callback(None)
+    questions = [sql for sql in asked if re.match(r"\s*(SELECT|UPDATE)", sql)]
+
+    plans = [
+        row[3]
+        for sql in questions
+        for row in storage._writer.execute(f"EXPLAIN QUERY PLAN {sql}")
+    ]
+
+    tables = "accounts|visitors|identities|links|sessions|events|conversions|[cefilgs]"
+    assert len(questions) >= 5
+    assert [
+        line for line in plans if re.fullmatch(f"SCAN ({tables})( .*)?", line)
+    ] == []
+
+
+def test_events_with_random_ids_are_looked_for_in_their_hour_only(storage):
+    """A repeat says the same time: an index in the order of random ids is not needed."""
+    for hour in range(3):
+        take(
+            storage,
+            batch(hour * 1000, 100, at_ms=NOW + hour * 3_600_000, random_ids=True),
+        )
+
+    (plan,) = [
+        row[3]
+        for row in storage._writer.execute(
+            "EXPLAIN QUERY PLAN SELECT 1 FROM events WHERE account_id = 1 AND live = 1"
+            " AND id_hour = 1 AND event_id = 'x'"
+        )
+    ]
+    again = take(storage, batch(2000, 100, at_ms=NOW + 2 * 3_600_000, random_ids=True))
+
+    assert "account_id=? AND live=? AND id_hour=? AND event_id=?" in plan
+    assert all(one.duplicate for one in again)
+
+
+def test_repeat_without_a_time_is_found_within_the_hour_and_the_next(storage):
+    (call,) = batch(0, 1)
+    silent = call._replace(said_ms=None)
+    take(storage, [silent])
+
+    later = silent._replace(received_at_ms=NOW + 3_600_000)
+    much_later = silent._replace(received_at_ms=NOW + 2 * 3_600_000)
+
+    assert take(storage, [later])[0].duplicate
+    assert not take(storage, [much_later])[0].duplicate
+
+
+def test_batch_that_cannot_be_taken_costs_no_other_batch_its_events(storage):
+    good, other = batch(0, 8), batch(8, 8)
+    poisoned = [batch(100, 1)[0]._replace(occurred_at_ms=2**70)]  # no row can hold it
+    futures = []
+
+    def hold(_stores):
+        futures.extend(
+            storage.submit(record, Batch(TENANT, DEFAULT, calls))
+            for calls in (good, poisoned, other)
+        )
+
+    storage.write(hold)
+
+    assert len(storage.outcome(futures[0])) == 8
+    assert len(storage.outcome(futures[2])) == 8
+    with pytest.raises(OverflowError):
+        storage.outcome(futures[1])
+    stored = storage.read(
+        lambda stores: stores.tracking._db.rows(
+            "SELECT COUNT(*) FROM events WHERE account_id = 1 AND live = 1", {}
+        )
+    )
+    assert stored == [(16,)]
