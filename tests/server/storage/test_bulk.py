@@ -1,8 +1,8 @@
 """Batches in few statements, each by an index: what a busy writer depends on.
 
-SQLite's driver lets the interpreter's lock go at every step; a thread that computes then
-keeps it for a while. One statement for each row made a writer some hundred times slower
-(`executemany` did that, too), so how many there are is a property to hold.
+SQLite's driver lets the interpreter's lock go at every step; a thread that computes
+then keeps it for a while. One statement for each row made a writer some hundred times
+slower (`executemany` did that, too), so how many there are is a property to hold.
 """
 
 import random
