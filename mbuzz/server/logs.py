@@ -115,7 +115,7 @@ def _plain(value: object) -> object:
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
-        return round(value, 6) if abs(value) < float("inf") else str(value)
+        return round(value, 3) if abs(value) < float("inf") else str(value)
     return cleaned(str(value))
 
 

@@ -156,6 +156,68 @@ def test_second_signal_stops_at_once(start):
         assert command.end() == 128 + signal.SIGTERM
 
 
+def raw(url, text):
+    """Send bytes as they are and return the whole answer."""
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    with socket.create_connection((host, int(port)), PATIENCE) as connection:
+        connection.sendall(text.encode())
+        return b"".join(iter(lambda: connection.recv(65_536), b""))
+
+
+def test_metrics_tell_of_the_server_itself(start):
+    command, url = serve(start)
+    ask(url, "/events", key_of(command), {"events": [{"event_type": "a"}]})
+
+    with urllib.request.urlopen(f"{url}/metrics", timeout=PATIENCE) as answer:
+        text = answer.read().decode()
+
+    numbers = dict(re.findall(r"^(mbuzz_\w+) (\S+)$", text, re.MULTILINE))
+    assert float(numbers["mbuzz_open_connections"]) >= 1
+    assert float(numbers["mbuzz_waiting_calls"]) == 0
+    assert float(numbers["mbuzz_loop_lag_seconds"]) >= 0
+    assert float(numbers["mbuzz_database_bytes"]) > 0
+    assert 'route="/api/v1/events",status="202"} 1' in text
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_no_secret_gets_into_the_log(start, log_format):
+    secret = "hunter2secret"
+    command, url = serve(
+        start,
+        *["--log-format", log_format, "--log-level", "debug", "--access-log", "all"],
+        MBUZZ_SERVER_METRICS_TOKEN=f"{secret}-of-metrics",
+    )
+    key = key_of(command)
+    body = json.dumps({"events": [{"event_type": secret, "user_id": secret}]})
+    for method, target in (
+        ("POST", f"/api/v1/events?key={secret}"),
+        ("POST", f"/api/v1/identify?{secret}"),
+        ("POST", "/login"),
+        ("GET", f"/{secret}/{key}"),
+        ("GET", f"/api/v1/reports/channels?from={secret}"),
+        (secret, "/"),
+        ("GET", f"{secret} no path"),
+    ):
+        for authorization in (key, f"sk_test_{secret}", f"{secret}-of-metrics"):
+            raw(
+                url,
+                f"{method} {target} HTTP/1.1\r\nHost: {secret}\r\n"
+                f"Authorization: Bearer {authorization}\r\nCookie: a={secret}\r\n"
+                f"X-Request-Id: {secret} {secret}\r\nUser-Agent: {secret}\r\n"
+                f"X-Forwarded-For: {secret}\r\nReferer: http://{secret}/\r\n"
+                f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}",
+            )
+    command.send(signal.SIGTERM)
+    assert command.end() == 0
+
+    assert command.err.count("answered") >= 15
+    assert secret not in command.err
+    assert key not in command.err
+    if log_format == "json":
+        lines = [json.loads(line) for line in command.err.splitlines()]
+        assert {"started", "stopped"} <= {line["event"] for line in lines}
+
+
 def free_port():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
