@@ -90,7 +90,7 @@ def _proxies(given: int | tuple[str, ...]) -> int | tuple[str, ...]:
     if isinstance(given, list | tuple) and len(given) == 1:
         only = str(given[0])
         given = int(only) if only.isdecimal() else given  # as from the environment
-    from mbuzz.web.forwarded import Trust
+    from mbuzz.forwarded import Trust
 
     try:
         Trust.of(given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -15,8 +16,12 @@ from mbuzz.server.http.wsgi_server import WSGIServer
 _LOOK = 0.2  # seconds
 
 
-def listen(app: Callable[..., Any], host: str, port: int, option: str) -> WSGIServer:
+def listen(
+    app: Callable[..., Any], host: str, port: int, option: str, **limits: Any
+) -> WSGIServer:
     """Return a server bound to *port*; 0 takes a free one.
+
+    *limits* are arguments of `WSGIServer`.
 
     Raises:
         CliError: If the port cannot be had; *option* is how to choose another.
@@ -24,7 +29,7 @@ def listen(app: Callable[..., Any], host: str, port: int, option: str) -> WSGISe
     if not 0 <= port <= 65_535:
         raise CliError(f"a port is from 0 to 65535, got {port}")
     try:
-        return WSGIServer(app, host, port)
+        return WSGIServer(app, host, port, **limits)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             why = f"port {port} on {host} is in use"
@@ -47,10 +52,19 @@ def wait_for(stopped: threading.Event) -> None:
 
 @contextmanager
 def until_stopped() -> Iterator[threading.Event]:
-    """Give out an event that Ctrl-C and SIGTERM set."""
+    """Give out an event that Ctrl-C and SIGTERM set; a second one ends the process.
+
+    What was answered is on disk by then, so that loses nothing but answers.
+    """
     stopped = threading.Event()
+
+    def stop(number: int, _: object) -> None:
+        if stopped.is_set():
+            os._exit(128 + number)
+        stopped.set()
+
     before = {
-        number: signal.signal(number, lambda *_: stopped.set())
+        number: signal.signal(number, stop)
         for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:

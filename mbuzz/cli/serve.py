@@ -7,10 +7,10 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from mbuzz.cli.console import CliError
-
 if TYPE_CHECKING:
+    from mbuzz.server.app import Application
     from mbuzz.server.bootstrap import FirstStart
+    from mbuzz.server.settings import Loaded, ServerSettings
 
 # Seconds that a thread may compute while others wait for their turn. The database gives
 # its turn up with each statement, and at Python's 5 ms would get it back behind every
@@ -18,84 +18,128 @@ if TYPE_CHECKING:
 # to 8,000 with this (measured on two cores with Python 3.11).
 _SWITCH_INTERVAL = 0.0005
 
+# where the commands beside it look for the database, too
 _DATABASE = os.environ.get("MBUZZ_SERVER_DATABASE") or "mbuzz.db"
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
+    from mbuzz.server.settings import DEFAULTS, OPTIONS
+
     parser = commands.add_parser(
         "serve",
         help="run the backend on an SQLite file",
         description="Run the backend. The first start makes the database, a key and "
-        "a log-in for the dashboard, and shows them once.",
+        "a log-in for the dashboard, and shows them once. Each option is also a "
+        "variable, MBUZZ_SERVER_ and its name in capitals; a flag wins.",
     )
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for option in OPTIONS:
+        if option.group not in groups:
+            title = option.group or "the server"
+            groups[option.group] = parser.add_argument_group(title)
+        default = DEFAULTS[option.name]
+        shown = "" if default in ("", ()) else f" (default: {default})"
+        groups[option.group].add_argument(
+            option.flag,
+            metavar=option.metavar,
+            help=f"{option.help}{shown}".replace("%", "%%"),
+        )
     parser.add_argument(
-        "--database",
-        default=_DATABASE,
-        metavar="FILE",
-        help="SQLite file, made if missing (default: %(default)s)",
-    )
-    parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
-    parser.add_argument("--port", type=int, default=8787, help="default: %(default)s")
-    first = parser.add_argument_group("at the first start")
-    first.add_argument(
-        "--email", default="owner@localhost", help="who logs in (default: %(default)s)"
-    )
-    first.add_argument(
-        "--currency", default="USD", help="of the account (default: %(default)s)"
-    )
-    first.add_argument(
-        "--timezone", default="UTC", help="of its reports (default: %(default)s)"
+        "--check",
+        action="store_true",
+        help="look at the settings, show where each comes from, and end",
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until Ctrl-C or SIGTERM."""
+    from mbuzz.server import logs, settings
+
+    flags = {option.name: getattr(args, option.name) for option in settings.OPTIONS}
+    loaded = settings.load(os.environ, flags)
+    if args.check:
+        return _check(loaded)
+    chosen = loaded.settings
+    undo = logs.configure(chosen.log_format, chosen.log_level)
+    try:
+        return _serve(chosen, loaded.warnings)
+    finally:
+        undo()
+
+
+def _check(loaded: Loaded) -> int:
+    """Show the settings; 1 if a variable is none of ours."""
+    for name, value, origin in loaded.table():
+        print(f"{name:<16} {value:<32} {origin}")
+    for warning in loaded.warnings:
+        print(f"warning: {warning}")
+    return 1 if loaded.warnings else 0
+
+
+def _serve(settings: ServerSettings, warnings: tuple[str, ...]) -> int:
+    import logging
+
     from mbuzz.cli.running import listen, until_stopped, wait_for
     from mbuzz.clock import SYSTEM_CLOCK
-    from mbuzz.server import bootstrap, money
+    from mbuzz.server import bootstrap, gauges
     from mbuzz.server.app import create_app
-    from mbuzz.server.settings import ServerSettings
 
-    try:
-        currency = money.currency_code(args.currency)
-    except ValueError as error:
-        raise CliError(f"{error}, got {args.currency!r}") from None
-    _check_timezone(args.timezone)
-    settings = ServerSettings.from_environment(
-        {**os.environ, "MBUZZ_SERVER_DATABASE": args.database}
-    )
+    logger = logging.getLogger("mbuzz.server")
+    for warning in warnings:
+        logger.warning("option ignored (why=%s)", warning)
     app = create_app(settings)
-    try:
-        server = listen(app, args.host, args.port, "--port")
-        with server, until_stopped() as stopped:
-            first = bootstrap.prepare(
-                app.storage,
-                SYSTEM_CLOCK,
-                email=args.email,
-                currency=currency,
-                timezone=args.timezone,
+    with until_stopped() as stopped:
+        try:
+            server = listen(
+                app, settings.host, settings.port, "--port", **_limits(settings)
             )
-            sys.setswitchinterval(_SWITCH_INTERVAL)
-            server.start()
-            _announce(server.url, args.database, first)
-            wait_for(stopped)
-            print("stopping: finishing what is being written", flush=True)
-    finally:
-        app.close()
+            gauges.attach_server(app.metrics, server)
+            with server:
+                first = bootstrap.prepare(
+                    app.storage,
+                    SYSTEM_CLOCK,
+                    email=settings.email,
+                    currency=settings.currency,
+                    timezone=settings.timezone,
+                )
+                sys.setswitchinterval(_SWITCH_INTERVAL)
+                server.start()
+                _announce(server.url, settings.database, first)
+                # people have just read that
+                level = logging.INFO if settings.log_format == "json" else logging.DEBUG
+                logger.log(
+                    level, "started (host=%s, port=%d)", settings.host, server.port
+                )
+                wait_for(stopped)
+                _tell_of_the_end(app, settings)
+                server.shutdown(settings.stop_timeout)
+        finally:
+            app.close()
+    logger.log(level, "stopped (host=%s, port=%d)", settings.host, server.port)
     return 0
 
 
-def _check_timezone(name: str) -> None:
-    from zoneinfo import ZoneInfo
+def _limits(settings: ServerSettings) -> dict[str, float]:
+    limits: dict[str, float] = {
+        "request_timeout": settings.request_timeout,
+        "idle_timeout": settings.idle_timeout,
+    }
+    if settings.max_connections:
+        limits["max_connections"] = settings.max_connections
+    return limits
 
-    try:
-        ZoneInfo(name)
-    except (ValueError, OSError, KeyError):
-        raise CliError(
-            f"--timezone must be a name such as Europe/Berlin, got {name!r}"
-        ) from None
+
+def _tell_of_the_end(app: Application, settings: ServerSettings) -> None:
+    waiting = app.metrics.read("mbuzz_writer_queue_units") or 0
+    opened = app.metrics.read("mbuzz_open_connections") or 0
+    print(
+        f"stopping: finishing what is being written (connections={opened:.0f}, "
+        f"writes={waiting:.0f}), within {settings.stop_timeout:g} s; "
+        "a second signal stops at once",
+        flush=True,
+    )
 
 
 def _announce(url: str, database: str, first: FirstStart | None) -> None:

@@ -14,10 +14,10 @@ from typing import Any
 
 from mbuzz import api, guard
 from mbuzz.context import serving
+from mbuzz.forwarded import Trust
 from mbuzz.web.cookies import set_cookies
 from mbuzz.web.endpoints import MAX_BODY
 from mbuzz.web.exchange import Exchange, in_asyncio
-from mbuzz.web.forwarded import Trust
 from mbuzz.web.request import MOST_NAMES, NOBODY, Names, WebRequest
 from mbuzz.web.response import read_raw_head
 from mbuzz.web.site import Site, is_served

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 from mbuzz import guard
 from mbuzz.clock import SYSTEM_CLOCK, Clock
+from mbuzz.server import gauges, logs
+from mbuzz.server import settings as options
 from mbuzz.server.dashboard.pages import Dashboard
 from mbuzz.server.http.api import EVENTS_PATH, Api
 from mbuzz.server.http.deferred import Deferred, Done
+from mbuzz.server.http.edge import Edge
 from mbuzz.server.http.errors import HttpError
+from mbuzz.server.http.metrics_api import MetricsApi
+from mbuzz.server.http.observer import REQUEST_ID, Observer
 from mbuzz.server.http.request import Request
 from mbuzz.server.http.response import Response, error_response
 from mbuzz.server.http.routes import Router
 from mbuzz.server.ingestion.ratelimit import RateLimiter
+from mbuzz.server.metrics import Metrics
 from mbuzz.server.settings import ServerSettings
 from mbuzz.server.storage.port import Storage, StorageError
 from mbuzz.server.storage.sqlite import SqliteStorage
@@ -34,8 +42,18 @@ class Application:
             clock, rate=settings.rate_limit, burst=settings.rate_burst
         )
         self.storage = storage
-        self._api = Api(storage, clock, limiter)
-        self.router = Router([*self._api.routes(), *Dashboard(storage, clock).routes()])
+        self.metrics = Metrics()
+        self._edge = Edge(settings.trusted_proxies, settings.public_url)
+        self._observer = Observer(self.metrics, settings.access_log)
+        self._api = Api(storage, clock, limiter, self.metrics)
+        shown = MetricsApi(self.metrics, settings.metrics, settings.metrics_token)
+        self.router = Router(
+            [
+                *self._api.routes(),
+                *shown.routes(),
+                *Dashboard(storage, clock).routes(),
+            ]
+        )
 
     def begin(self, environ: dict[str, Any]) -> Deferred | None:
         """Begin to take a batch of events, without waiting for it to be on disk.
@@ -44,24 +62,33 @@ class Application:
         """
         if environ.get("PATH_INFO") != EVENTS_PATH:
             return None
+        began = SYSTEM_CLOCK.monotonic()
+        self._edge.apply(environ)
         request = Request(environ)
-        return guard.attempt(
+        request.route = EVENTS_PATH
+        deferred = guard.attempt(
             partial(self._begin, request), lambda error: Done(_broken(error))
         )
+        if deferred is None:
+            return None
+        return _Answering(deferred, partial(self._seen_off, request, began))
 
     def _begin(self, request: Request) -> Deferred | None:
         try:
             taking = self._api.begin_events(request)
         except (HttpError, StorageError) as error:
             return Done(_refused(error))
-        return None if taking is None else _Answering(taking)
+        return taking
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., object]
     ) -> Iterable[bytes]:
         """Serve one request."""
+        began = SYSTEM_CLOCK.monotonic()
+        self._edge.apply(environ)
         request = Request(environ)
         response = guard.attempt(partial(self._answer, request), _broken)
+        response = self._seen_off(request, began, response)
         length = ("Content-Length", str(len(response.body)))
         start_response(response.status_line, [*response.headers, length])
         return [] if request.method == "HEAD" else [response.body]
@@ -72,21 +99,30 @@ class Application:
         except (HttpError, StorageError) as error:
             return _refused(error)
 
+    def _seen_off(self, request: Request, began: float, response: Response) -> Response:
+        """Note the answer, and give it the request's id."""
+        request_id = self._observer.answered(request, response, began)
+        return response.with_headers([(REQUEST_ID, request_id)])
+
     def close(self) -> None:
         """Finish what is queued and let the database go."""
+        atexit.unregister(self.close)
         self.storage.close()
 
 
 class _Answering:
-    """A batch that is being taken; whatever comes of it is an answer."""
+    """A batch that is being taken; whatever comes of it is an answer, and noted."""
 
-    def __init__(self, taking: Deferred) -> None:
+    def __init__(
+        self, taking: Deferred, seen_off: Callable[[Response], Response]
+    ) -> None:
         self.when_done = taking.when_done
         self._taking = taking
+        self._seen_off = seen_off
 
     def response(self) -> Response:
         """Return the answer, waiting for it if need be."""
-        return guard.attempt(self._outcome, _broken)
+        return self._seen_off(guard.attempt(self._outcome, _broken))
 
     def _outcome(self) -> Response:
         try:
@@ -116,11 +152,22 @@ def create_app(
 ) -> Application:
     """Return the backend; without *settings* they come from the environment.
 
-    ``gunicorn 'mbuzz.server:create_app()'`` runs it, too.
+    ``gunicorn 'mbuzz.server:create_app()'`` runs it, too: then its log is set up as
+    the settings say, unless the program has handlers of its own.
 
     Raises:
         ConfigurationError: If a setting cannot work.
         StorageError: If the database cannot be opened or is of a newer version.
     """
-    chosen = settings or ServerSettings.from_environment()
-    return Application(SqliteStorage(chosen.database), chosen, clock)
+    if settings is None:
+        loaded = options.load(os.environ)
+        settings = loaded.settings
+        logs.configure_unless_done(settings.log_format, settings.log_level)
+        for warning in loaded.warnings:
+            _logger.warning("option ignored (why=%s)", warning)
+    storage = SqliteStorage(settings.database, lazy=True)
+    app = Application(storage, settings, clock)
+    gauges.attach(app.metrics, storage)
+    # Not every server tells an application that it ends.
+    atexit.register(app.close)
+    return app

@@ -12,9 +12,9 @@ from mbuzz.buckets import Buckets
 from mbuzz.clock import SYSTEM_CLOCK
 from mbuzz.context import GRANTED, serving
 from mbuzz.explanations import explain
+from mbuzz.forwarded import truncate
 from mbuzz.web.consent import has_gpc, without_click_ids
 from mbuzz.web.cookies import Cookie
-from mbuzz.web.forwarded import truncate
 from mbuzz.web.origin import is_same_origin
 from mbuzz.web.pageview import is_bot, is_prefetch
 from mbuzz.web.request import WebRequest

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from mbuzz import guard, protocol
 from mbuzz.clock import SYSTEM_CLOCK
 from mbuzz.context import DENIED, GRANTED
+from mbuzz.forwarded import truncate
 from mbuzz.web.cookies import Cookie, read_set_cookies
-from mbuzz.web.forwarded import truncate
 from mbuzz.web.pageview import HTML, Kind, is_prefetch, status_marks
 from mbuzz.web.request import WebRequest
 from mbuzz.web.response import Head, read_head

@@ -8,8 +8,8 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from mbuzz.context import read_traceparent
+from mbuzz.forwarded import Trust, forwarded_value
 from mbuzz.web.cookies import read_all
-from mbuzz.web.forwarded import Trust, forwarded_value
 
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/:@!$&'()*+,;=~._-]*")  # nothing to quote

@@ -10,9 +10,9 @@ from mbuzz.client import Client
 from mbuzz.clock import SYSTEM_CLOCK
 from mbuzz.config import Config
 from mbuzz.context import is_within
+from mbuzz.forwarded import Trust
 from mbuzz.web.endpoints import Endpoints
 from mbuzz.web.exchange import Exchange
-from mbuzz.web.forwarded import Trust
 from mbuzz.web.late import LateAnswers
 from mbuzz.web.pacing import Pacing
 from mbuzz.web.pageview import LONGEST_KEPT, Rules

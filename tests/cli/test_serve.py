@@ -17,8 +17,8 @@ from mbuzz.server.storage.sqlite import SqliteStorage
 
 PATIENCE = 30.0  # seconds until a test gives up waiting
 POSTGRES = (
-    "PostgreSQL storage is not in this version of mbuzz; "
-    "give the path of an SQLite file as the database"
+    "--database must be the path of an SQLite file, since PostgreSQL storage is not in "
+    "this version of mbuzz, got 'postgresql://db/mbuzz'"
 )
 
 
@@ -117,6 +117,107 @@ def test_limits_of_the_environment_are_kept(start):
         assert answer.headers["X-RateLimit-Limit"] == "7"
 
 
+def test_check_shows_where_each_value_comes_from_and_no_secret(mbuzz, monkeypatch):
+    monkeypatch.setenv("MBUZZ_SERVER_RATE_LIMIT", "7")
+    monkeypatch.setenv("MBUZZ_SERVER_METRICS_TOKEN", "t" * 32)
+
+    exit_code, out, err = mbuzz("serve", "--check", "--port", 9000)
+
+    assert (exit_code, err) == (0, "")
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines()}
+    assert rows["port"] == ["9000", "--port"]
+    assert rows["rate_limit"] == ["7.0", "MBUZZ_SERVER_RATE_LIMIT"]
+    assert rows["metrics_token"] == ["(set)", "MBUZZ_SERVER_METRICS_TOKEN"]
+    assert rows["host"] == ["127.0.0.1", "default"]
+
+
+def test_variable_that_is_none_is_told(mbuzz, monkeypatch):
+    monkeypatch.setenv("MBUZZ_SERVER_RATELIMIT", "7")
+
+    exit_code, out, _ = mbuzz("serve", "--check")
+
+    assert exit_code == 1
+    assert (
+        "warning: MBUZZ_SERVER_RATELIMIT is no option of the server; "
+        "did you mean MBUZZ_SERVER_RATE_LIMIT?\n"
+    ) in out
+
+
+def test_second_signal_stops_at_once(start):
+    command, url = serve(start, "--stop-timeout", 600)
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    with socket.create_connection((host, int(port)), PATIENCE) as slow:
+        slow.sendall(b"POST /api/v1/events HTTP/1.1\r\n")
+        ask(url, "/health")  # so that the server has seen the other one, too
+        command.send(signal.SIGTERM)
+        command.wait_for("a second signal stops at once")
+        command.send(signal.SIGTERM)
+
+        assert command.end() == 128 + signal.SIGTERM
+
+
+def raw(url, text):
+    """Send bytes as they are and return the whole answer."""
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    with socket.create_connection((host, int(port)), PATIENCE) as connection:
+        connection.sendall(text.encode())
+        return b"".join(iter(lambda: connection.recv(65_536), b""))
+
+
+def test_metrics_tell_of_the_server_itself(start):
+    command, url = serve(start)
+    ask(url, "/events", key_of(command), {"events": [{"event_type": "a"}]})
+
+    with urllib.request.urlopen(f"{url}/metrics", timeout=PATIENCE) as answer:
+        text = answer.read().decode()
+
+    numbers = dict(re.findall(r"^(mbuzz_\w+) (\S+)$", text, re.MULTILINE))
+    assert float(numbers["mbuzz_open_connections"]) >= 1
+    assert float(numbers["mbuzz_waiting_calls"]) == 0
+    assert float(numbers["mbuzz_loop_lag_seconds"]) >= 0
+    assert float(numbers["mbuzz_database_bytes"]) > 0
+    assert 'route="/api/v1/events",status="202"} 1' in text
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_no_secret_gets_into_the_log(start, log_format):
+    secret = "hunter2secret"
+    command, url = serve(
+        start,
+        *["--log-format", log_format, "--log-level", "debug", "--access-log", "all"],
+        MBUZZ_SERVER_METRICS_TOKEN=f"{secret}-of-metrics",
+    )
+    key = key_of(command)
+    body = json.dumps({"events": [{"event_type": secret, "user_id": secret}]})
+    for method, target in (
+        ("POST", f"/api/v1/events?key={secret}"),
+        ("POST", f"/api/v1/identify?{secret}"),
+        ("POST", "/login"),
+        ("GET", f"/{secret}/{key}"),
+        ("GET", f"/api/v1/reports/channels?from={secret}"),
+        (secret, "/"),
+        ("GET", f"{secret} no path"),
+    ):
+        for authorization in (key, f"sk_test_{secret}", f"{secret}-of-metrics"):
+            raw(
+                url,
+                f"{method} {target} HTTP/1.1\r\nHost: {secret}\r\n"
+                f"Authorization: Bearer {authorization}\r\nCookie: a={secret}\r\n"
+                f"X-Request-Id: {secret} {secret}\r\nUser-Agent: {secret}\r\n"
+                f"X-Forwarded-For: {secret}\r\nReferer: http://{secret}/\r\n"
+                f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}",
+            )
+    command.send(signal.SIGTERM)
+    assert command.end() == 0
+
+    assert command.err.count("answered") >= 15
+    assert secret not in command.err
+    assert key not in command.err
+    if log_format == "json":
+        lines = [json.loads(line) for line in command.err.splitlines()]
+        assert {"started", "stopped"} <= {line["event"] for line in lines}
+
+
 def free_port():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
@@ -155,22 +256,22 @@ def test_in_process_until_a_signal(mbuzz, tmp_path):
     [
         (
             ["--currency", "euro"],
-            1,
-            "currency must be a code of three letters, such as USD, got 'euro'",
+            2,
+            "--currency must be a code of three letters, such as USD, got 'euro'",
         ),
         (
             ["--timezone", "Mars/Olympus"],
-            1,
+            2,
             "--timezone must be a name such as Europe/Berlin, got 'Mars/Olympus'",
         ),
         (
             ["--timezone", "../../etc/passwd"],
-            1,
+            2,
             "--timezone must be a name such as Europe/Berlin, got '../../etc/passwd'",
         ),
         (
             ["--timezone", ""],
-            1,
+            2,
             "--timezone must be a name such as Europe/Berlin, got ''",
         ),
         (
@@ -178,8 +279,16 @@ def test_in_process_until_a_signal(mbuzz, tmp_path):
             2,
             POSTGRES,
         ),
-        (["--port", 70_000], 1, "a port is from 0 to 65535, got 70000"),
-        (["--port", -1], 1, "a port is from 0 to 65535, got -1"),
+        (
+            ["--port", 70_000],
+            2,
+            "--port must be a whole number from 0 to 65535, got '70000'",
+        ),
+        (
+            ["--port", -1],
+            2,
+            "--port must be a whole number from 0 to 65535, got '-1'",
+        ),
     ],
 )
 def test_bad_option_is_one_sentence(mbuzz, tmp_path, argv, exit_code, sentence):

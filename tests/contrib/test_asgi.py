@@ -9,7 +9,7 @@ import mbuzz
 from mbuzz import api
 from mbuzz.context import current
 from mbuzz.contrib.asgi import MbuzzMiddleware, ScopeRequest
-from mbuzz.web.forwarded import Trust
+from mbuzz.forwarded import Trust
 from mbuzz.web.pageview import Rules
 from mbuzz.web.request import EnvironRequest
 from tests.contrib.cases import (

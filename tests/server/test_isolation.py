@@ -95,6 +95,9 @@ KEYLESS = {
     ("GET", "/login"),
     ("POST", "/login"),
     ("GET", "/assets/mbuzz.css"),
+    ("GET", "/health"),
+    ("GET", "/health/live"),
+    ("GET", "/metrics"),
 }
 # Pages: who may see each, and what a form is filled with.
 PAGES = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mbuzz.web.forwarded import Trust
+from mbuzz.forwarded import Trust
 from mbuzz.web.request import EnvironRequest
 from tests.web.visits import a_request, environ
 

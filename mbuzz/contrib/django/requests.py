@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils.functional import LazyObject, empty
 
 from mbuzz import guard
-from mbuzz.web.forwarded import Trust
+from mbuzz.forwarded import Trust
 from mbuzz.web.request import NOBODY, EnvironRequest
 
 

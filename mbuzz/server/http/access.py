@@ -97,7 +97,7 @@ class Access:
             HttpError: 401, each way to fail with a sentence of its own.
         """
         try:
-            return self._keys.find(request.environ.get("HTTP_AUTHORIZATION"))
+            key = self._keys.find(request.environ.get("HTTP_AUTHORIZATION"))
         except KeyRefusedError as error:
             raise HttpError(
                 401,
@@ -105,6 +105,8 @@ class Access:
                 str(error),
                 headers=[("WWW-Authenticate", "Bearer")],
             ) from None
+        request.key_id = key.public_id
+        return key
 
 
 def _check_scope(key: ApiKey, scope: str) -> None:

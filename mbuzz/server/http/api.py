@@ -15,6 +15,7 @@ from mbuzz.server.http.request import Request
 from mbuzz.server.http.routes import Route
 from mbuzz.server.http.service_api import ServiceApi
 from mbuzz.server.ingestion.ratelimit import RateLimiter
+from mbuzz.server.metrics import Metrics
 from mbuzz.server.storage.port import Storage
 
 EVENTS_PATH: Final = f"{protocol.API_PREFIX}/events"
@@ -27,10 +28,12 @@ _AT_ONCE_UNPACKED_BYTES: Final = 131_072
 class Api:
     """The routes under ``/api/v1``, and the document that describes them."""
 
-    def __init__(self, storage: Storage, clock: Clock, limiter: RateLimiter) -> None:
+    def __init__(
+        self, storage: Storage, clock: Clock, limiter: RateLimiter, metrics: Metrics
+    ) -> None:
         self._access = Access(storage, clock, limiter)
         self._service = ServiceApi(storage)
-        self._intake = IntakeApi(storage, clock)
+        self._intake = IntakeApi(storage, clock, metrics)
         self._groups = (
             self._intake,
             ReportApi(storage, clock),

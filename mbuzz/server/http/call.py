@@ -71,7 +71,6 @@ class Call:
     ) -> None:
         self._app = app
         self._environ = environ
-        self._method = environ["REQUEST_METHOD"]  # the application may change it
         self._answer = answer
         self._outlet = outlet
         self._report = failed
@@ -134,11 +133,7 @@ class Call:
 
     def _finish(self) -> None:
         self._close()
-        _logger.debug(
-            "answered (method=%s, status=%d)",
-            self._method,
-            self._answer.status,
-        )
+        _logger.debug("answered (status=%d)", self._answer.status)
         self._outlet.done(keep=self._answer.keep_alive)
 
     def _close(self) -> None:
@@ -151,7 +146,7 @@ class Call:
     def _broken(self, error: Exception) -> None:
         guard.attempt(self._close, self._report)
         if isinstance(error, ClientGoneError):
-            _logger.debug("client gone (method=%s)", self._method)
+            _logger.debug("client gone (status=%d)", self._answer.status)
         elif failure := self._answer.failure():
             self._outlet.put(failure)
         self._outlet.done(keep=False)

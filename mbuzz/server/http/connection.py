@@ -257,7 +257,7 @@ class Connection(Handler):
         keep = self._may_keep()
         http11 = self._head is not None and self._head.minor > 0
         data = whole_answer(response, keep=keep, http11=http11)
-        _logger.debug("answered (method=POST, status=%d)", response.status)
+        _logger.debug("answered (status=%d)", response.status)
         self.put(data)
         self.done(keep=keep)
         return True

@@ -34,6 +34,7 @@ from mbuzz.server.ingestion.validation import (
     check_item,
     check_size,
 )
+from mbuzz.server.metrics import Metrics
 from mbuzz.server.model import Call
 from mbuzz.server.storage.port import ApiKey, Storage, Stores
 from mbuzz.server.tracking.intake import Batch, record
@@ -50,9 +51,10 @@ Outcome = TypeVar("Outcome")
 class IntakeApi:
     """Takes events and the other calls, in batches or one by one."""
 
-    def __init__(self, storage: Storage, clock: Clock) -> None:
+    def __init__(self, storage: Storage, clock: Clock, metrics: Metrics) -> None:
         self._storage = storage
         self._clock = clock
+        self._metrics = metrics
 
     def routes(self) -> list[KeyRoute]:
         """Return the routes."""
@@ -94,17 +96,21 @@ class IntakeApi:
             any_age="import" in key.scopes,
         )
         taken = _Items(items, _check_items(items, timing, request), key)
+
+        def noted(reply: dict[str, object]) -> None:
+            self._metrics.took_batch(reply, repeated=taken.repeated)
+
         if idempotency_key is None:
             batch = Batch(key.tenant, key.account.policy, taken.calls)
             future = self._storage.submit(record, batch, len(items))
-            return Taking(self._storage, future, taken.reply, headers)
+            return Taking(self._storage, future, taken.reply, headers, noted)
         digest = hashlib.sha256(request.body()).hexdigest()
 
         def once(stores: Stores, _payloads: Sequence[None]) -> list[dict[str, object]]:
             return [_once(stores, taken, idempotency_key, digest, now)]
 
         future_reply = self._storage.submit(once, None, len(items))
-        return Taking(self._storage, future_reply, lambda reply: reply, headers)
+        return Taking(self._storage, future_reply, lambda reply: reply, headers, noted)
 
     def identify(self, request: Request, key: ApiKey) -> Response:
         """Link a visitor to a user."""
@@ -225,6 +231,7 @@ class _Items:
         self._items = items
         self._checked = checked
         self.key = key
+        self.repeated = False  # the whole batch, by its idempotency key
         self.calls = [one.call for one in checked if isinstance(one, Checked)]
 
     def reply(self, recorded: Sequence[Recorded]) -> dict[str, object]:
@@ -257,11 +264,13 @@ class Taking:
         future: Future[Outcome],
         reply: Callable[[Outcome], dict[str, object]],
         headers: Sequence[tuple[str, str]],
+        noted: Callable[[dict[str, object]], None],
     ) -> None:
         self._storage = storage
         self._future = future
         self._reply = reply
         self._headers = headers
+        self._noted = noted
 
     def when_done(self, callback: Callable[[], None]) -> None:
         """Have *callback* called once the answer is there, on any thread."""
@@ -279,6 +288,7 @@ class Taking:
         except HttpError as error:
             error.headers = [*error.headers, *self._headers]
             raise
+        self._noted(reply)
         cookies = visitor_cookies(reply["events"])
         return json_response(reply, 202, (*cookies, *self._headers))
 
@@ -290,6 +300,7 @@ def _once(
     tenant = taken.key.tenant
     known = stores.tracking.reply(tenant, idempotency_key)
     if known is not None:
+        taken.repeated = True
         return _replay(known, digest)
     batch = Batch(tenant, taken.key.account.policy, taken.calls)
     reply = taken.reply(record(stores, [batch])[0])

@@ -52,6 +52,7 @@ class Loop:
         self._calls: deque[tuple[Handler, Callable[..., object], tuple[Any, ...]]]
         self._calls = deque()
         self._asleep = False
+        self._longest_round = 0.0  # seconds, since somebody asked
         self._current: Handler | None = None
         self._alarm, self._bell = socket.socketpair()
         for end in (self._alarm, self._bell):
@@ -116,6 +117,17 @@ class Loop:
                 self._current = thing
                 thing.expire()
         self._current = None
+        spent = self._clock.monotonic() - self.now
+        if spent > self._longest_round:
+            self._longest_round = spent
+
+    def lag(self) -> float:
+        """Return the seconds that the longest round took since this was last asked.
+
+        For so long everybody else had to wait.
+        """
+        longest, self._longest_round = self._longest_round, 0.0
+        return longest
 
     def _failed(self, error: Exception) -> None:
         """Give up the connection it happened on; what else was ready, still is."""

@@ -23,6 +23,8 @@ class Request:
         raw_path = str(environ.get("PATH_INFO", "")) or "/"
         self.path = raw_path.encode("latin-1", "replace").decode("utf-8", "replace")
         self.parameters: Mapping[str, str] = {}  # of the path, by name
+        self.route = ""  # the path as the table of routes has it, once that is known
+        self.key_id = ""  # the public id of the key that it came with
         self._body: bytes | None = None
 
     def header(self, name: str) -> str | None:

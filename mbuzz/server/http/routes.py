@@ -39,7 +39,7 @@ class Router:
         for route in self.routes:
             self._paths.setdefault(route.path, {})[route.method] = route.handler
         self._patterns = [
-            (re.compile(_PARAMETER.sub(r"(?P<\1>[^/]+)", path)), methods)
+            (re.compile(_PARAMETER.sub(r"(?P<\1>[^/]+)", path)), path, methods)
             for path, methods in self._paths.items()
             if "{" in path
         ]
@@ -57,6 +57,7 @@ class Router:
                 "not_found",
                 f"there is nothing at {request.path[:200]}; see /openapi.json",
             )
+        request.route = request.route or request.path
         method = "GET" if request.method == "HEAD" else request.method
         if method not in methods:
             allowed = sorted({*methods, *(["HEAD"] if "GET" in methods else [])})
@@ -69,8 +70,9 @@ class Router:
         return methods[method]
 
     def _by_pattern(self, request: Request) -> dict[str, Handler] | None:
-        for pattern, methods in self._patterns:
+        for pattern, path, methods in self._patterns:
             if found := pattern.fullmatch(request.path):
                 request.parameters = found.groupdict()
+                request.route = path
                 return methods
         return None

@@ -29,6 +29,8 @@ class ServiceApi:
         health = f"{protocol.API_PREFIX}/health"
         return [
             Route(method="GET", path=health, handler=self.health),
+            Route(method="GET", path="/health", handler=self.health),
+            Route(method="GET", path="/health/live", handler=self.live),
             Route(method="GET", path="/openapi.json", handler=self.openapi),
         ]
 
@@ -42,8 +44,12 @@ class ServiceApi:
             }
         )
 
+    def live(self, _request: Request) -> Response:
+        """Say that the process answers, whatever becomes of its database."""
+        return json_response({"status": "ok", "version": __version__})
+
     def health(self, _request: Request) -> Response:
-        """Say whether events can be taken."""
+        """Say whether events can be taken: is it ready?"""
         problem = guard.attempt(self._problem, lambda error: type(error).__name__)
         if problem is None:
             return json_response({"status": "ok", "version": __version__})

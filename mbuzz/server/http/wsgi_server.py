@@ -93,6 +93,14 @@ class WSGIServer:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
 
+    def figures(self) -> dict[str, float | None]:
+        """Return what there is to measure: how many wait, and for how long."""
+        return {
+            "open_connections": len(self._service.open),
+            "waiting_calls": self._service.pool.waiting,
+            "loop_lag_seconds": self._loop.lag(),
+        }
+
     def serve_forever(self) -> None:
         """Serve until `shutdown` is called, from another thread or a signal handler."""
         with self._lock:

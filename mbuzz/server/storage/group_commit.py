@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Any, Final, Protocol
 
 from mbuzz import guard
+from mbuzz.server.storage.condition import Condition
 from mbuzz.server.storage.port import StorageBusyError, StorageError, Stores
 
 _logger = logging.getLogger("mbuzz.server")
@@ -85,8 +86,9 @@ class GroupCommit:
     Source: group commit; the more callers wait, the more share one sync of the disk.
     """
 
-    def __init__(self, database: Transactions, name: str) -> None:
+    def __init__(self, database: Transactions, name: str, condition: Condition) -> None:
         self._database = database
+        self._condition = condition
         self._waiting: deque[Work] = deque()
         self._size = 0
         self._changed = threading.Condition()
@@ -151,10 +153,12 @@ class GroupCommit:
         """Do everything in one transaction; a failure costs its own work only."""
         if not batch:
             return
+        self._condition.begin()
         self._database.begin()
         for group in _groups(batch):
             self._perform(group)
         self._database.commit()
+        self._condition.committed(sum(work.size for work in batch))
         for work in batch:
             if work.failed is not None:
                 work.future.set_exception(work.failed)
@@ -182,6 +186,7 @@ class GroupCommit:
         """Answer a whole batch whose transaction could not be committed."""
         with guard.swallowing("rollback"):
             self._database.rollback()
+        self._condition.failed()
         _logger.error("commit failed (error=%s)", type(error).__name__)
         for work in batch:
             if not work.future.done():

@@ -10,11 +10,18 @@ from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from importlib import resources
 from itertools import chain
+from os import getpid
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from mbuzz.server.storage.account_sql import SqlAccountStore
 from mbuzz.server.storage.bulk_sql import SqlBulkStore, insert_sql
+from mbuzz.server.storage.condition import (
+    Condition,
+    check_room,
+    file_size,
+    free_bytes,
+)
 from mbuzz.server.storage.connection import Params, Row
 from mbuzz.server.storage.group_commit import GroupCommit, Work
 from mbuzz.server.storage.port import StorageBusyError, StorageError, Stores
@@ -30,6 +37,7 @@ _COMMIT_WITHIN = 30.0  # seconds that a writer waits for its commit
 _IDLE_READERS = 8
 _BUSY_TIMEOUT = 5.0  # seconds for another process, such as `mbuzz keys`, to finish
 _BUSY_PAUSE = 0.05  # seconds
+_PROBE_WITHIN = 2.0  # seconds for a check that writes
 _MOST_ROWS: Final = 256  # of one INSERT
 _PASSING: Final = frozenset(  # errors that may be over by the next try
     {
@@ -108,8 +116,11 @@ class SqliteStorage:
     It is also the `Transactions` of its writer.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, lazy: bool = False) -> None:
         """Open *path*, made if missing, and bring it to this version's schema.
+
+        A *lazy* one is closed again until its first use: servers load the application
+        and then fork, and SQLite's connections must not get into another process.
 
         Raises:
             StorageError: If it cannot be opened or is of a newer version.
@@ -120,6 +131,15 @@ class SqliteStorage:
         self._changed = threading.Lock()
         self._closed = False
         self._where = path if self._memory else str(Path(path).absolute())
+        self.condition = Condition()
+        self._pending = lazy and not self._memory
+        if self._pending:
+            self._open_writer().close()  # what is wrong with it is told here and now
+            self._file = _identity(self._where)
+        else:
+            self._open()
+
+    def _open(self) -> None:
         self._writer = self._open_writer()
         self._file = _identity(self._where)
         self._turns = Turns(self._where, _BUSY_TIMEOUT)
@@ -128,7 +148,29 @@ class SqliteStorage:
         stores = _SqlStores(_SqliteConnection(self._writer))
         self.stores: Stores = stores
         self._accounts = stores.accounts
-        self._commits = GroupCommit(self, "mbuzz-sqlite")
+        self._commits = GroupCommit(self, "mbuzz-sqlite", self.condition)
+        self._process = getpid()
+        self._pending = False
+
+    def _writes(self) -> GroupCommit:
+        """Return the queue to the writer, which the first use opens.
+
+        Raises:
+            StorageError: If it is closed, cannot be opened, or is a parent's.
+        """
+        if self._pending:
+            with self._changed:
+                if self._closed:
+                    raise StorageError("the database is closed")
+                if self._pending:
+                    self._check_file()
+                    self._open()
+        elif self._process != getpid():
+            raise StorageError(
+                "the server forked when its database was open already; "
+                "have each process load the application itself"
+            )
+        return self._commits
 
     def _open_writer(self) -> sqlite3.Connection:
         give_up = time.monotonic() + _BUSY_TIMEOUT
@@ -176,7 +218,7 @@ class SqliteStorage:
             StorageError: If it could not be committed.
         """
         unit = Work(None, work)
-        self._commits.put(unit)
+        self._writes().put(unit)
         return self.outcome(unit.future)  # type: ignore[no-any-return]
 
     def submit(
@@ -192,18 +234,18 @@ class SqliteStorage:
             StorageError: If storage is closed.
         """
         unit = Work(together, payload, size)
-        self._commits.put(unit)
+        self._writes().put(unit)
         return unit.future
 
     @staticmethod
-    def outcome(future: Future[R]) -> R:
+    def outcome(future: Future[R], within: float | None = None) -> R:
         """Wait for what `submit` returned.
 
         Raises:
             StorageBusyError: If it takes too long.
         """
         try:
-            return future.result(_COMMIT_WITHIN)
+            return future.result(_COMMIT_WITHIN if within is None else within)
         except TimeoutError:
             future.cancel()  # what has not begun need not be done twice
             raise StorageBusyError("the database is slow; try again shortly") from None
@@ -266,7 +308,7 @@ class SqliteStorage:
     @property
     def accounts_version(self) -> int:
         """Return what grows when accounts, keys or users were changed through this."""
-        return self._accounts.version
+        return 0 if self._pending else self._accounts.version
 
     # -- reading --
 
@@ -274,6 +316,7 @@ class SqliteStorage:
         """Run *work* on a consistent snapshot; it must not write."""
         if self._memory:  # it belongs to the writer's connection alone
             return self.write(work)
+        self._writes()
         with self._changed:
             if self._closed:
                 raise StorageError("the database is closed")
@@ -309,15 +352,29 @@ class SqliteStorage:
 
     def check(self) -> None:
         """Raise `StorageError` if the database cannot be used now."""
-        if not self._commits.alive:
+        if self._closed or not self._writes().alive:
             raise StorageError("the database writer has stopped")
+        self.condition.check()
+        if not self._memory:
+            check_room(self._where)
         self.read(lambda stores: stores.accounts.accounts())
         if self._trouble is not None:  # is it over?
-            self.write(self._write_something)
+            unit = Work(None, self._write_something)
+            self._writes().put(unit)
+            self.outcome(unit.future, _PROBE_WITHIN)
 
     def _write_something(self, _stores: Stores) -> None:
         """Write what is there already, to see whether anything can be written."""
         self._writer.execute(f"PRAGMA user_version = {_version(self._writer)}")
+
+    def figures(self) -> dict[str, float | None]:
+        """Return what there is to measure; see `mbuzz.server.gauges`."""
+        return {
+            "waiting": 0 if self._pending else self._commits.waiting,
+            "database_bytes": None if self._memory else file_size(self._where),
+            "wal_bytes": None if self._memory else file_size(f"{self._where}-wal"),
+            "free_bytes": None if self._memory else free_bytes(self._where),
+        }
 
     def close(self) -> None:
         """Finish what is queued and let the database go."""
@@ -325,6 +382,8 @@ class SqliteStorage:
             if self._closed:
                 return
             self._closed = True
+        if self._pending or self._process != getpid():  # nothing of it is ours
+            return
         self._commits.close()
         for reader in self._idle_readers:
             reader.raw.close()

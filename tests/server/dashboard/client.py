@@ -85,9 +85,10 @@ class Browser:
 class Site:
     """The real application on a database of its own, with one account in it."""
 
-    def __init__(self, database, *, live=True, **options):
+    def __init__(self, database, *, live=True, settings=None, **options):
         self.clock = Clock()
-        self.app = create_app(ServerSettings(database=str(database)), clock=self.clock)
+        chosen = ServerSettings(database=str(database), **(settings or {}))
+        self.app = create_app(chosen, clock=self.clock)
         self.first = prepare(self.app.storage, self.clock, live=live, **options)
         self.email, self.password = self.first.email, self.first.password
 

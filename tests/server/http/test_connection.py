@@ -256,6 +256,6 @@ def test_each_answer_is_a_debug_entry_without_its_path(serve, caplog):
     server.shutdown()
 
     assert sorted(record.getMessage() for record in caplog.records) == [
-        "answered (method=GET, status=200)",
+        "answered (status=200)",
         "refused (status=400)",
     ]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mbuzz.web.forwarded import Trust, forwarded_value, truncate
+from mbuzz.forwarded import Trust, forwarded_value, truncate
 
 NOBODY = Trust.of(())
 ONE, TWO = Trust.of(1), Trust.of(2)

@@ -1,0 +1,89 @@
+"""Health: what a load balancer and an orchestrator are told, whatever happens."""
+
+import sqlite3
+import threading
+
+import pytest
+
+from mbuzz.server.storage import condition
+from mbuzz.server.storage.port import StorageBusyError
+
+PATIENCE = 10.0
+
+
+@pytest.fixture
+def client(caller, tmp_path):
+    client = caller(database=str(tmp_path / "mbuzz.db"))
+    client.key = None
+    return client
+
+
+def ask(client):
+    """Return status and body of the health of the API and of the short path."""
+    answers = [client.send("GET", path) for path in ("/api/v1/health", "/health")]
+    assert answers[0].body == answers[1].body
+    return answers[0].status, answers[0].json()
+
+
+def test_it_is_well(client):
+    status, body = ask(client)
+
+    assert (status, body["status"]) == (200, "ok")
+
+
+def test_process_lives_whatever_becomes_of_the_database(client):
+    client.app.close()
+
+    assert ask(client)[0] == 503
+    live = client.send("GET", "/health/live")
+    assert (live.status, live.json()["status"]) == (200, "ok")
+
+
+def test_stuck_writer_is_told_without_waiting_for_it(client, monkeypatch):
+    monkeypatch.setattr(condition, "_STUCK", 0.0)
+    storage = client.app.storage
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work(_stores):
+        begun.set()
+        go_on.wait(PATIENCE)
+
+    thread = threading.Thread(target=storage.write, args=(work,))
+    thread.start()
+    assert begun.wait(PATIENCE)
+    status, body = ask(client)
+    go_on.set()
+    thread.join(PATIENCE)
+
+    assert status == 503
+    assert "in one transaction" in body["database"]
+    assert ask(client)[0] == 200
+
+
+def test_full_disk_is_told(client, monkeypatch):
+    monkeypatch.setattr(condition, "_LEAST_FREE", 10**18)
+
+    status, body = ask(client)
+
+    assert status == 503
+    assert body["database"] == "the disk of the database is full; make room on it"
+
+
+def test_database_that_cannot_be_written_is_told_until_it_can(
+    client, tmp_path, monkeypatch
+):
+    storage = client.app.storage
+    path = str(tmp_path / "mbuzz.db")
+    other = sqlite3.connect(path, isolation_level=None, timeout=PATIENCE)
+    other.execute("BEGIN IMMEDIATE")
+    storage._writer.execute("PRAGMA busy_timeout = 10")
+
+    with pytest.raises(StorageBusyError):
+        storage.write(lambda stores: None)
+    locked = [ask(client) for _ in range(2)]
+    other.execute("ROLLBACK")
+    other.close()
+
+    assert [status for status, _ in locked] == [503, 503]
+    assert "cannot be written" in locked[0][1]["database"]
+    assert ask(client)[0] == 200  # found out by itself
