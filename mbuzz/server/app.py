@@ -46,22 +46,25 @@ class Application:
             return None
         request = Request(environ)
         return guard.attempt(
-            partial(self._begin, request), lambda error: Done(_broken(error))
+            partial(self._begin, request),
+            lambda error: Done(_whole(request, _broken(error))),
         )
 
     def _begin(self, request: Request) -> Deferred | None:
         try:
             taking = self._api.begin_events(request)
         except (HttpError, StorageError) as error:
-            return Done(_refused(error))
-        return None if taking is None else _Answering(taking)
+            return Done(_whole(request, _refused(error)))
+        return None if taking is None else _Answering(request, taking)
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., object]
     ) -> Iterable[bytes]:
         """Serve one request."""
         request = Request(environ)
-        response = guard.attempt(partial(self._answer, request), _broken)
+        response = _whole(
+            request, guard.attempt(partial(self._answer, request), _broken)
+        )
         length = ("Content-Length", str(len(response.body)))
         start_response(response.status_line, [*response.headers, length])
         return [] if request.method == "HEAD" else [response.body]
@@ -80,19 +83,26 @@ class Application:
 class _Answering:
     """A batch that is being taken; whatever comes of it is an answer."""
 
-    def __init__(self, taking: Deferred) -> None:
+    def __init__(self, request: Request, taking: Deferred) -> None:
         self.when_done = taking.when_done
+        self._request = request
         self._taking = taking
 
     def response(self) -> Response:
         """Return the answer, waiting for it if need be."""
-        return guard.attempt(self._outcome, _broken)
+        return _whole(self._request, guard.attempt(self._outcome, _broken))
 
     def _outcome(self) -> Response:
         try:
             return self._taking.response()
         except (HttpError, StorageError) as error:
             return _refused(error)
+
+
+def _whole(request: Request, response: Response) -> Response:
+    """Return *response* with what every answer to this request says."""
+    headers = request.answer_headers
+    return response.with_headers(headers) if headers else response
 
 
 def _refused(error: HttpError | StorageError) -> Response:

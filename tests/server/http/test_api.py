@@ -528,7 +528,7 @@ def test_repeated_group_call_is_a_duplicate_in_a_batch(shop):
     [
         ("/identify", {}, "user_id is required"),
         ("/group", {"user_id": 7}, "group_id is required"),
-        ("/group", {"group_id": "acme", "traits": []}, "traits must be a hash"),
+        ("/group", {"group_id": "acme", "traits": [1]}, "traits must be a hash"),
         (
             "/identify",
             {"user_id": "null"},

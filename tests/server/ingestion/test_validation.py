@@ -126,7 +126,7 @@ def test_event_keeps_what_it_says():
         ({"visitor_id": ""}, ["visitor_id or user_id is required"]),
         ({"timestamp": "soon"}, ["timestamp must be a valid ISO8601 datetime"]),
         ({"timestamp": 1}, ["too_old: timestamp is more than 30 days ago"]),
-        ({"properties": []}, ["properties must be a hash"]),
+        ({"properties": [1]}, ["properties must be a hash"]),
         ({"properties": "x"}, ["properties must be a hash"]),
         (
             {"event_type": "", "visitor_id": "", "properties": 1, "timestamp": "x"},
