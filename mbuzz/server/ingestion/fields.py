@@ -21,6 +21,7 @@ _NO_IDS = frozenset(
     "userid id email distinct_id visitor_id {} not_authenticated "
     "00000000-0000-0000-0000-000000000000".split()
 ) | {"[object object]"}
+_LONGEST_NO_ID = max(map(len, _NO_IDS))
 
 
 class InvalidError(Exception):
@@ -58,7 +59,8 @@ def identified(item: Mapping[str, object]) -> str | None:
 
 def visitor_field(item: Mapping[str, object]) -> object:
     """Return the visitor as given; older clients have another name for it."""
-    return item.get("visitor_id") or item.get("anonymous_id")
+    given = item.get("visitor_id")
+    return item.get("anonymous_id") if given is None or given == "" else given
 
 
 def read_visitor(item: Mapping[str, object], errors: list[str]) -> str | None:
@@ -74,6 +76,9 @@ def read_visitor(item: Mapping[str, object], errors: list[str]) -> str | None:
     text = unquote(str(given)) if usable else ""
     if not protocol.WIRE_ID.fullmatch(text):
         errors.append("visitor_id must be 1 to 255 letters, digits or . _ : -")
+        return None
+    if len(text) <= _LONGEST_NO_ID and text.lower() in _NO_IDS:
+        errors.append("visitor_id is a placeholder, not an id")
         return None
     return text
 

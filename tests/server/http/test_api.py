@@ -682,6 +682,7 @@ def test_report_takes_days_models_and_currency(shop):
         ("from=2026-11-21", "from must not be after to"),
         ("model=magic", "model must be one of"),
         ("currency=euro", "currency must be a code of three letters"),
+        ("format=xml", "format must be csv or json, got 'xml'"),
     ],
 )
 def test_report_of_nonsense_is_422(shop, query, error):

@@ -221,11 +221,15 @@ def test_visitor_ids_lose_quotes_and_spaces(given, kept):
     "given", ["a b", "é", "x" * 256, '"', "''", True, 1.5, [], ["a"], {"a": 1}, "'a\""]
 )
 def test_visitor_ids_that_cannot_be_stored_are_refused(given):
-    if given in ([], {}):
-        assert errors_of({**TRACK, "visitor_id": given})
-        return
     assert errors_of({**TRACK, "visitor_id": given}) == [
         "visitor_id must be 1 to 255 letters, digits or . _ : -"
+    ]
+
+
+@pytest.mark.parametrize("given", ["null", "'undefined'", "NaN", "0", 0, "anonymous"])
+def test_placeholders_are_no_visitors(given):
+    assert errors_of({**TRACK, "visitor_id": given}) == [
+        "visitor_id is a placeholder, not an id"
     ]
 
 
