@@ -171,6 +171,42 @@ def test_examples_of_bodies_are_valid():
     assert count > 30
 
 
+def test_every_answer_has_an_example():
+    """Also those that all routes share; a document has no body to show here."""
+    without = [
+        (where, status)
+        for where, operation in OPERATIONS.items()
+        for status, response in operation["responses"].items()
+        for media in resolved(response).get("content", {}).values()
+        if not ("example" in media or media.get("examples"))
+    ]
+
+    assert without == []
+
+
+def test_every_request_has_an_example():
+    without = [
+        where
+        for where, operation in OPERATIONS.items()
+        for media in operation.get("requestBody", {}).get("content", {}).values()
+        if not media.get("examples")
+    ]
+
+    assert without == []
+
+
+def test_every_route_is_told_of_in_words():
+    without = [
+        where
+        for where, operation in OPERATIONS.items()
+        if not (operation.get("summary") and operation.get("tags"))
+    ]
+    names = [operation["operationId"] for operation in OPERATIONS.values()]
+
+    assert without == []
+    assert len(set(names)) == len(names)
+
+
 def test_limits_are_those_of_the_protocol():
     limits = DOCUMENT["x-limits"]
     code = {name: getattr(protocol, name) for name in limits}

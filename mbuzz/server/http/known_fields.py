@@ -33,6 +33,8 @@ def unknown_fields(item: object, kind: object = None) -> list[str]:
     if known is None:
         return []
     inner = item.get(chosen) if chosen in _ENVELOPES else None
+    if inner is None and known.issuperset(item):
+        return []
     names = [*item, *(inner if isinstance(inner, dict) else ())]
     unknown = [name for name in names if name not in known]
     if not unknown:
