@@ -116,14 +116,14 @@ class IntakeApi:
         if batch_key is None:
             batch = Batch(key.tenant, key.account.policy, taken.calls)
             future = self._storage.submit(record, batch, len(items))
-            return Taking(self._storage, future, taken.reply)
+            return Taking(self._storage, future, taken.reply, taken.calls)
         digest = body_digest(request, envelope)
 
         def once(stores: Stores, _payloads: Sequence[None]) -> list[dict[str, object]]:
             return [_once(stores, taken, batch_key, digest, now)]
 
         future_reply = self._storage.submit(once, None, len(items))
-        return Taking(self._storage, future_reply, lambda reply: reply)
+        return Taking(self._storage, future_reply, lambda reply: reply, taken.calls)
 
     def identify(self, request: Request, key: ApiKey) -> Response:
         """Link a visitor to a user."""
@@ -274,10 +274,12 @@ class Taking:
         storage: Storage,
         future: Future[Outcome],
         reply: Callable[[Outcome], dict[str, object]],
+        calls: Sequence[Call],
     ) -> None:
         self._storage = storage
         self._future = future
         self._reply = reply
+        self._calls = calls
 
     def when_done(self, callback: Callable[[], None]) -> None:
         """Have *callback* called once the answer is there, on any thread."""
@@ -291,7 +293,7 @@ class Taking:
             StorageBusyError: If it cannot be stored just now.
         """
         reply = self._reply(self._storage.outcome(self._future))
-        return json_response(reply, 202, visitor_cookies(reply["events"]))
+        return json_response(reply, 202, visitor_cookies(reply["events"], self._calls))
 
 
 def _once(

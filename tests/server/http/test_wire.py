@@ -363,6 +363,22 @@ def test_any_other_method_is_405_with_what_is_right(shop, method):
     assert (answer.status, answer.header("Allow")) == (405, "POST")
 
 
+def test_cookies_never_contradict_what_was_sent(shop):
+    send(shop, page(id="evt_1", session_id="s-1"))
+    other = "0123cdef" * 8
+
+    def cookies(*items):
+        answer = shop.post("/events", batch(*items))
+        return [v.partition(";")[0] for k, v in answer.headers if k == "Set-Cookie"]
+
+    assert cookies(page(id="evt_1", visitor_id=other, session_id="s-2")) == []
+    assert cookies(page(id="evt_1", session_id="s-2")) == [f"_mbuzz_vid={VISITOR}"]
+    assert cookies(page(id="evt_1", session_id="s-1")) == [
+        f"_mbuzz_vid={VISITOR}",
+        "_mbuzz_sid=s-1",
+    ]
+
+
 # -- E: idempotency --
 
 
