@@ -35,7 +35,9 @@ class SessionsApi:
         """Take a landing and say what channel the visit came by."""
         item = request.json_object()
         timing = Timing(
-            received_at_ms=self._clock.now_ms(), currency=key.account.currency
+            received_at_ms=self._clock.now_ms(),
+            currency=key.account.currency,
+            any_age="import" in key.scopes,
         )
         warnings: list[str] = []
         try:
