@@ -12,6 +12,7 @@ API_PREFIX: Final = "/api/v1"
 DEFAULT_API_URL: Final = "https://mbuzz.co/api/v1"
 
 PAGE_VIEW: Final = "page_view"
+SESSION_START: Final = "session_start"
 TRACK: Final = "track"
 IDENTIFY: Final = "identify"
 ALIAS: Final = "alias"

@@ -100,9 +100,11 @@ class Application:
             return _refused(error)
 
     def _seen_off(self, request: Request, began: float, response: Response) -> Response:
-        """Note the answer, and give it the request's id."""
+        """Note the answer, and give it what every answer to the request says."""
         request_id = self._observer.answered(request, response, began)
-        return response.with_headers([(REQUEST_ID, request_id)])
+        return response.with_headers(
+            [*request.answer_headers, (REQUEST_ID, request_id)]
+        )
 
     def close(self) -> None:
         """Finish what is queued and let the database go."""

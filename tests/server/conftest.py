@@ -109,7 +109,9 @@ def caller():
         clock = ManualClock(to_ms(datetime.fromisoformat(NOW)))
         app = create_app(settings, clock=clock)
         apps.append(app)
-        return Caller(app, app.storage.write(lambda stores: new_key(stores, clock)))
+        made = Caller(app, app.storage.write(lambda stores: new_key(stores, clock)))
+        made.clock = clock
+        return made
 
     yield make
     for app in apps:

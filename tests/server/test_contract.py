@@ -2,6 +2,8 @@
 
 `tests/contract/event_batch.json` is a batch as the SDK sends it, one call of each
 kind with every field that the kind has; its own test holds the SDK against it.
+`field_clients.json` has what the clients of other languages and of older versions send,
+as their sources, in the repositories of github.com/mbuzzco, write it.
 """
 
 import json
@@ -67,6 +69,31 @@ def test_each_item_of_the_batch_is_rejected_without_its_name(caller, index):
         "errors": [f"{required} is required"],
         "status": "rejected",
     }
+
+
+FIELD = golden("field_clients.json")
+
+
+def at(value, place):
+    """Return what *value* has at a place such as ``events.0.id``."""
+    for name in place.split("."):
+        value = value[int(name)] if name.isdigit() else value[name]
+    return str(value)
+
+
+@pytest.mark.parametrize("said", FIELD, ids=[said["client"] for said in FIELD])
+def test_what_clients_of_the_field_send_is_taken_and_answered(caller, said):
+    """The table has what each client sends, and where it looks in the answer."""
+    client = caller()
+
+    answer = client.post(said["path"], said["body"])
+
+    body = answer.json()
+    assert answer.status == said["status"], body
+    assert not body.get("rejected")
+    assert "unknown fields" not in answer.body.decode()
+    for place, pattern in said["reads"].items():
+        assert re.search(pattern, at(body, place)), place
 
 
 def test_protocol_is_pinned():

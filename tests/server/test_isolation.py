@@ -71,6 +71,17 @@ ASKED = {
     "POST /identify": [({}, "", {"user_id": "user-{mark}", "visitor_id": "x"})],
     "POST /alias": [({}, "", {"user_id": "x", "previous_id": "user-{mark}"})],
     "POST /group": [({}, "", {"group_id": SAME["group"], "user_id": "user-{mark}"})],
+    "POST /sessions": [
+        (
+            {},
+            "",
+            {
+                "visitor_id": SAME["visitor"],
+                "session_id": "landing-1",
+                "url": "https://shop.example/",
+            },
+        ),
+    ],
     "POST /conversions": [
         ({}, "", {"conversion_type": "purchase", "event_id": "evt_{mark}"}),
         (
@@ -478,6 +489,7 @@ VALUES = {
     "dedupe_key": f"order:{SAME['order']}",
     "key": SAME["batch"],
     "reply": "{}",
+    "reply.since_ms": 0,
     "traits": {"name": "x"},
     "list_version": "1",
     "currency": "USD",

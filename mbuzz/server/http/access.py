@@ -50,28 +50,19 @@ class Access:
     def _guarded(self, handler: KeyHandler, scope: str) -> Handler:
         def answer(request: Request) -> Response:
             key = self.authenticate(request)
-            headers = self.admit(key, scope)
-            try:
-                return handler(request, key).with_headers(headers)
-            except HttpError as error:
-                error.headers = [*error.headers, *headers]
-                raise
+            self.admit(request, key, scope)
+            return handler(request, key)
 
         return answer
 
-    def admit(self, key: ApiKey, scope: str) -> list[tuple[str, str]]:
-        """Let *key* do something once; return the headers that tell of its allowance.
+    def admit(self, request: Request, key: ApiKey, scope: str) -> None:
+        """Let *key* do something once; whatever is answered tells of its allowance.
 
         Raises:
             HttpError: If it may not, or has no allowance left.
         """
-        headers = self.spend(key)
-        try:
-            _check_scope(key, scope)
-        except HttpError as error:
-            error.headers = headers
-            raise
-        return headers
+        request.answer_headers += self.spend(key)
+        _check_scope(key, scope)
 
     def spend(self, key: ApiKey) -> list[tuple[str, str]]:
         """Use one request of the key's allowance; return the headers that tell of it.

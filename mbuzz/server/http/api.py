@@ -8,12 +8,12 @@ from mbuzz import protocol
 from mbuzz.clock import Clock
 from mbuzz.server.http.access import Access
 from mbuzz.server.http.deferred import Deferred
-from mbuzz.server.http.errors import HttpError
 from mbuzz.server.http.intake_api import IntakeApi
 from mbuzz.server.http.report_api import ReportApi
 from mbuzz.server.http.request import Request
 from mbuzz.server.http.routes import Route
 from mbuzz.server.http.service_api import ServiceApi
+from mbuzz.server.http.sessions_api import SessionsApi
 from mbuzz.server.ingestion.ratelimit import RateLimiter
 from mbuzz.server.metrics import Metrics
 from mbuzz.server.storage.port import Storage
@@ -36,6 +36,7 @@ class Api:
         self._intake = IntakeApi(storage, clock, metrics)
         self._groups = (
             self._intake,
+            SessionsApi(storage, clock),
             ReportApi(storage, clock),
             self._service,
         )
@@ -52,12 +53,8 @@ class Api:
         key = self._access.authenticate(request)
         if len(request.body()) > _AT_ONCE_UNPACKED_BYTES:
             return None
-        headers = self._access.admit(key, "ingest")
-        try:
-            return self._intake.begin_events(request, key, headers)
-        except HttpError as error:
-            error.headers = [*error.headers, *headers]
-            raise
+        self._access.admit(request, key, "ingest")
+        return self._intake.begin_events(request, key)
 
     def routes(self) -> list[Route]:
         """Return the routes; all but health and the document need a key."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from mbuzz import protocol
 from mbuzz.clock import Clock
@@ -21,6 +20,13 @@ from mbuzz.server.http.bodies import (
 )
 from mbuzz.server.http.cookies import visitor_cookies
 from mbuzz.server.http.errors import HttpError, unprocessable
+from mbuzz.server.http.idempotency import (
+    KEPT_MS,
+    body_digest,
+    idempotency_key,
+    replay,
+)
+from mbuzz.server.http.known_fields import unknown_fields
 from mbuzz.server.http.request import Request
 from mbuzz.server.http.response import Response, json_response
 from mbuzz.server.ingestion.fields import InvalidError, unquote
@@ -35,7 +41,14 @@ from mbuzz.server.ingestion.validation import (
     check_size,
 )
 from mbuzz.server.metrics import Metrics
-from mbuzz.server.model import Call
+from mbuzz.server.model import (
+    EMPTY,
+    AliasCall,
+    Call,
+    ConversionCall,
+    GroupCall,
+    IdentifyCall,
+)
 from mbuzz.server.storage.port import ApiKey, Storage, Stores
 from mbuzz.server.tracking.intake import Batch, record
 from mbuzz.server.tracking.recorded import (
@@ -46,6 +59,13 @@ from mbuzz.server.tracking.recorded import (
 )
 
 Outcome = TypeVar("Outcome")
+
+_KINDS: Final[Mapping[type, str]] = {
+    IdentifyCall: "identify",
+    AliasCall: "alias",
+    GroupCall: "group",
+    ConversionCall: "conversion",
+}
 
 
 class IntakeApi:
@@ -74,12 +94,8 @@ class IntakeApi:
         """Take a batch; each item is accepted or rejected by itself."""
         return self.begin_events(request, key).response()
 
-    def begin_events(
-        self, request: Request, key: ApiKey, headers: Sequence[tuple[str, str]] = ()
-    ) -> Taking:
+    def begin_events(self, request: Request, key: ApiKey) -> Taking:
         """Begin to take a batch; it is taken once it is on disk.
-
-        *headers* are added to whatever is answered.
 
         Raises:
             HttpError: If it is no batch.
@@ -87,7 +103,7 @@ class IntakeApi:
         """
         envelope = request.json_object()
         items = _items(envelope)
-        idempotency_key = _idempotency_key(request)
+        batch_key = idempotency_key(request)
         now = self._clock.now_ms()
         timing = Timing.of_batch(
             now,
@@ -95,38 +111,43 @@ class IntakeApi:
             key.account.currency,
             any_age="import" in key.scopes,
         )
-        taken = _Items(items, _check_items(items, timing, request), key)
+        checked = _check_items(items, timing, request)
+        if not key.live:
+            _tell_unknown(items, checked)
+        taken = _Items(items, checked, key)
 
         def noted(reply: dict[str, object]) -> None:
             self._metrics.took_batch(reply, repeated=taken.repeated)
 
-        if idempotency_key is None:
+        if batch_key is None:
             batch = Batch(key.tenant, key.account.policy, taken.calls)
             future = self._storage.submit(record, batch, len(items))
-            return Taking(self._storage, future, taken.reply, headers, noted)
-        digest = hashlib.sha256(request.body()).hexdigest()
+            return Taking(self._storage, future, taken.reply, taken.calls, noted)
+        digest = body_digest(request, envelope)
 
         def once(stores: Stores, _payloads: Sequence[None]) -> list[dict[str, object]]:
-            return [_once(stores, taken, idempotency_key, digest, now)]
+            return [_once(stores, taken, batch_key, digest, now)]
 
         future_reply = self._storage.submit(once, None, len(items))
-        return Taking(self._storage, future_reply, lambda reply: reply, headers, noted)
+        return Taking(
+            self._storage, future_reply, lambda reply: reply, taken.calls, noted
+        )
 
     def identify(self, request: Request, key: ApiKey) -> Response:
         """Link a visitor to a user."""
-        recorded = self._single(request, key, check_identify)
-        assert isinstance(recorded[0], IdentityRecorded)
-        return json_response({"success": True, **identity_body(recorded[0])})
+        recorded, warnings = self._single(request, key, check_identify)
+        assert isinstance(recorded, IdentityRecorded)
+        return _success(warnings, identity_body(recorded))
 
     def alias(self, request: Request, key: ApiKey) -> Response:
         """Make two ids one person."""
-        self._single(request, key, check_alias)
-        return json_response({"success": True})
+        _, warnings = self._single(request, key, check_alias)
+        return _success(warnings)
 
     def group(self, request: Request, key: ApiKey) -> Response:
         """Keep what is said of a group."""
-        self._single(request, key, check_group)
-        return json_response({"success": True})
+        _, warnings = self._single(request, key, check_group)
+        return _success(warnings)
 
     def conversions(self, request: Request, key: ApiKey) -> Response:
         """Record a conversion and answer with its credits."""
@@ -144,9 +165,10 @@ class IntakeApi:
         check: Callable[[Mapping[str, object], Timing, list[str]], Call],
     ) -> tuple[Recorded, list[str]]:
         """Carry out the one call that a request's body is."""
-        item = request.json_object()
+        sent = request.json_object()
+        item = dict(sent)
         if "idempotency_key" not in item:
-            item["idempotency_key"] = _idempotency_key(request)
+            item["idempotency_key"] = idempotency_key(request)
         timing = Timing(
             received_at_ms=self._clock.now_ms(),
             currency=key.account.currency,
@@ -162,7 +184,14 @@ class IntakeApi:
         ((recorded,),) = self._storage.write(lambda stores: record(stores, [batch]))
         if isinstance(recorded, Refused):
             raise unprocessable([recorded.error])
+        if not key.live:
+            warnings += unknown_fields(sent, _KINDS[type(call)])
         return recorded, warnings
+
+
+def _success(warnings: list[str], more: Mapping[str, object] = EMPTY) -> Response:
+    told: dict[str, object] = {"warnings": warnings} if warnings else {}
+    return json_response({"success": True, **more, **told})
 
 
 def _items(envelope: Mapping[str, object]) -> list[object]:
@@ -178,11 +207,6 @@ def _items(envelope: Mapping[str, object]) -> list[object]:
             f"a batch may have {protocol.MAX_BATCH_EVENTS} events, not {len(items)}",
         )
     return items
-
-
-def _idempotency_key(request: Request) -> str | None:
-    key = request.header("X-Idempotency-Key") or request.header("Idempotency-Key")
-    return key[: protocol.MAX_USER_ID] if key else None
 
 
 def _own_visitor(request: Request) -> str | None:
@@ -207,16 +231,12 @@ def _check_items(
     return checked
 
 
-def _replay(known: tuple[str, str], digest: str) -> dict[str, object]:
-    known_digest, text = known
-    if known_digest != digest:
-        raise HttpError(
-            409,
-            "idempotency_conflict",
-            "this idempotency key was used for another body; use a new key",
-        )
-    reply: dict[str, object] = json.loads(text)
-    return reply
+def _tell_unknown(
+    items: Sequence[object], checked: Sequence[Checked | InvalidError]
+) -> None:
+    for item, outcome in zip(items, checked, strict=True):
+        if isinstance(outcome, Checked):
+            outcome.warnings += unknown_fields(item)
 
 
 class _Items:
@@ -263,13 +283,13 @@ class Taking:
         storage: Storage,
         future: Future[Outcome],
         reply: Callable[[Outcome], dict[str, object]],
-        headers: Sequence[tuple[str, str]],
+        calls: Sequence[Call],
         noted: Callable[[dict[str, object]], None],
     ) -> None:
         self._storage = storage
         self._future = future
         self._reply = reply
-        self._headers = headers
+        self._calls = calls
         self._noted = noted
 
     def when_done(self, callback: Callable[[], None]) -> None:
@@ -283,27 +303,22 @@ class Taking:
             HttpError: If the batch is refused after all.
             StorageBusyError: If it cannot be stored just now.
         """
-        try:
-            reply = self._reply(self._storage.outcome(self._future))
-        except HttpError as error:
-            error.headers = [*error.headers, *self._headers]
-            raise
+        reply = self._reply(self._storage.outcome(self._future))
         self._noted(reply)
-        cookies = visitor_cookies(reply["events"])
-        return json_response(reply, 202, (*cookies, *self._headers))
+        return json_response(reply, 202, visitor_cookies(reply["events"], self._calls))
 
 
 def _once(
-    stores: Stores, taken: _Items, idempotency_key: str, digest: str, now_ms: int
+    stores: Stores, taken: _Items, batch_key: str, digest: str, now_ms: int
 ) -> dict[str, object]:
     """Take a batch unless one with its idempotency key was taken before."""
     tenant = taken.key.tenant
-    known = stores.tracking.reply(tenant, idempotency_key)
+    known = stores.tracking.reply(tenant, batch_key, now_ms - KEPT_MS)
     if known is not None:
         taken.repeated = True
-        return _replay(known, digest)
+        return replay(known, digest)
     batch = Batch(tenant, taken.key.account.policy, taken.calls)
     reply = taken.reply(record(stores, [batch])[0])
     text = json.dumps(reply)
-    stores.tracking.save_reply(tenant, idempotency_key, digest, text, now_ms)
+    stores.tracking.save_reply(tenant, batch_key, digest, text, now_ms)
     return reply

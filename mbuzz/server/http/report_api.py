@@ -35,6 +35,9 @@ class ReportApi:
     def report_channels(self, request: Request, key: ApiKey) -> Response:
         """Say what each channel earned under each model."""
         query = request.query()
+        form = query.get("format", "")
+        if form not in ("", "csv", "json"):
+            raise unprocessable([f"format must be csv or json, got {form[:40]!r}"])
         try:
             period = Period.parse(
                 query.get("from"),
@@ -56,8 +59,7 @@ class ReportApi:
             )
         except ValueError as error:
             raise unprocessable([str(error)]) from None
-        if query.get("format") == "csv" or "text/csv" in (
-            request.header("Accept") or ""
-        ):
+        accepted = request.header("Accept") or ""
+        if form == "csv" or (not form and "text/csv" in accepted):
             return text_response(report_as_csv(report), "text/csv")
         return json_response(report_as_dict(report))

@@ -25,6 +25,7 @@ class Request:
         self.parameters: Mapping[str, str] = {}  # of the path, by name
         self.route = ""  # the path as the table of routes has it, once that is known
         self.key_id = ""  # the public id of the key that it came with
+        self.answer_headers: list[tuple[str, str]] = []  # of whatever is answered
         self._body: bytes | None = None
 
     def header(self, name: str) -> str | None:
@@ -80,7 +81,9 @@ class Request:
         return self._body
 
     def _read(self) -> bytes:
-        text = self.header("Content-Length") or "0"
+        text = self.header("Content-Length")
+        if text is None:
+            return self._read_to_end()
         if not (text.isascii() and text.isdigit() and len(text) < 20):
             raise HttpError(400, "bad_request", "Content-Length must be a number")
         size = int(text)
@@ -89,6 +92,19 @@ class Request:
         body: bytes = self.environ["wsgi.input"].read(size)
         if len(body) < size:
             raise HttpError(400, "bad_request", "the body ended before its length")
+        return body
+
+    def _read_to_end(self) -> bytes:
+        """Return a body without a declared length.
+
+        There is none, unless a server such as Gunicorn has taken the chunks of one
+        apart: then it says that its stream ends.
+        """
+        if not self.environ.get("wsgi.input_terminated"):
+            return b""
+        body: bytes = self.environ["wsgi.input"].read(protocol.MAX_BODY_BYTES + 1)
+        if len(body) > protocol.MAX_BODY_BYTES:
+            _too_large(f"a body may have {protocol.MAX_BODY_BYTES} bytes")
         return body
 
     def _unpack(self, body: bytes) -> bytes:
@@ -119,8 +135,13 @@ class Request:
         Raises:
             HttpError: If it is none.
         """
+        body = self.body()
         try:
-            return json.loads(self.body().decode("utf-8"), parse_constant=_no_constant)
+            # A byte order mark is no part of JSON, but editors and shells write it.
+            text = body.decode("utf-8-sig")
+            if not text.strip():
+                raise ValueError("it is empty")
+            return json.loads(text, parse_constant=_no_constant)
         except RecursionError:
             why = "it is nested too deeply"
         except ValueError as error:

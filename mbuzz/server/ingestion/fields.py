@@ -11,8 +11,8 @@ from typing import cast
 from mbuzz import protocol
 from mbuzz.server.ingestion.timing import BadTimeError, Moment, Timing
 
-_MAX_NAME = 255  # characters of a property's name
 _PRINTABLE = re.compile(r"[\x21-\x7e]{1,128}")
+_MAX_NAME = 255  # characters of a property's name
 
 # Values that programs send when they have no id. Source: the lists of PostHog and
 # Mixpanel, which found them in the wild.
@@ -21,6 +21,7 @@ _NO_IDS = frozenset(
     "userid id email distinct_id visitor_id {} not_authenticated "
     "00000000-0000-0000-0000-000000000000".split()
 ) | {"[object object]"}
+_LONGEST_NO_ID = max(map(len, _NO_IDS))
 
 
 class InvalidError(Exception):
@@ -43,15 +44,29 @@ def people(
     return visitor_id, user_id
 
 
+def identified(item: Mapping[str, object]) -> str | None:
+    """Return the user whom ``identifier`` names, by e-mail address or otherwise.
+
+    Clients of the field send it with events, for people without a `user_id`.
+    """
+    given = item.get("identifier")
+    if not isinstance(given, dict):
+        return None
+    known = [given[name] for name in ("email", "user_id") if given.get(name)]
+    value = next(iter([*known, *given.values()]), None)
+    return read_id({"identifier": value}, "identifier", [])
+
+
 def visitor_field(item: Mapping[str, object]) -> object:
     """Return the visitor as given; older clients have another name for it."""
-    return item.get("visitor_id") or item.get("anonymous_id")
+    given = item.get("visitor_id")
+    return item.get("anonymous_id") if given is None or given == "" else given
 
 
 def read_visitor(item: Mapping[str, object], errors: list[str]) -> str | None:
     """Return the visitor's id, without the quotes of a cookie."""
     both = item.get("visitor_id"), item.get("anonymous_id")
-    if all(both) and both[0] != both[1]:
+    if all(both) and len({unquote(str(given)) for given in both}) > 1:
         errors.append("visitor_id and anonymous_id are the same thing, but differ")
         return None
     given = visitor_field(item)
@@ -61,6 +76,9 @@ def read_visitor(item: Mapping[str, object], errors: list[str]) -> str | None:
     text = unquote(str(given)) if usable else ""
     if not protocol.WIRE_ID.fullmatch(text):
         errors.append("visitor_id must be 1 to 255 letters, digits or . _ : -")
+        return None
+    if len(text) <= _LONGEST_NO_ID and text.lower() in _NO_IDS:
+        errors.append("visitor_id is a placeholder, not an id")
         return None
     return text
 
@@ -103,9 +121,11 @@ def read_session(item: Mapping[str, object]) -> str | None:
 
 def read_event_id(item: Mapping[str, object], errors: list[str]) -> str | None:
     """Return the event's own id, its idempotency key."""
-    given = item.get("id", item.get("event_id"))
+    given = item.get("id")
     if given is None:
-        return None
+        given = item.get("event_id")
+        if given is None:
+            return None
     if not isinstance(given, str) or not _PRINTABLE.fullmatch(given):
         errors.append(
             f"id must be at most {protocol.MAX_EVENT_ID} printable ASCII characters"
@@ -158,7 +178,7 @@ def read_mapping(
 ) -> Mapping[str, object]:
     """Return the properties or traits, bounded."""
     given = item.get(name)
-    if given is None:
+    if given is None or given == []:  # PHP's JSON has no other way to say {}
         return {}
     if not isinstance(given, dict):
         errors.append(f"{name} must be a hash")
@@ -176,6 +196,8 @@ def read_mapping(
         return {}
     if bounded.cut:
         warnings.append(f"{name}: text over {protocol.MAX_STRING} characters was cut")
+    if bounded.cut_name:
+        warnings.append(f"{name}: a name over {_MAX_NAME} characters was cut")
     return cast("dict[str, object]", clean)
 
 
@@ -204,6 +226,13 @@ class _Bounds:
     def __init__(self, name: str) -> None:
         self._name = name
         self.cut = False
+        self.cut_name = False
+
+    def name(self, name: str) -> str:
+        if len(name) > _MAX_NAME:
+            self.cut_name = True
+            name = name[:_MAX_NAME]
+        return storable(name)
 
     def value(self, value: object, depth: int) -> object:
         if isinstance(value, str):
@@ -216,10 +245,7 @@ class _Bounds:
                 f"{self._name} may be nested {protocol.MAX_DEPTH} levels deep"
             )
         if isinstance(value, dict):
-            return {
-                storable(k)[:_MAX_NAME]: self.value(v, depth + 1)
-                for k, v in value.items()
-            }
+            return {self.name(k): self.value(v, depth + 1) for k, v in value.items()}
         if isinstance(value, list):
             return [self.value(v, depth + 1) for v in value]
         if isinstance(value, float) and not math.isfinite(value):

@@ -38,7 +38,10 @@ def parse(value: object) -> int:
                 digits = seconds + fraction
                 if dot == "." and digits.isdecimal() and seconds < "60":
                     return _minute(value[:16]) + int(digits)
-            moment = datetime.fromisoformat(value.strip())
+            text = value.strip()
+            if text[-1:] == "z":  # as good as Z, but not to fromisoformat()
+                text = text[:-1] + "Z"
+            moment = datetime.fromisoformat(text)
             return to_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
         if isinstance(value, int | float) and not isinstance(value, bool):
             ms = int(value if abs(value) >= _MS_FROM else value * 1000)

@@ -11,6 +11,7 @@ from mbuzz import ids, protocol
 from mbuzz.server import money
 from mbuzz.server.ingestion.fields import (
     InvalidError,
+    identified,
     page_fact,
     people,
     read_event_id,
@@ -75,19 +76,28 @@ def check_track(
         InvalidError: With every reason why it is none.
     """
     errors: list[str] = []
-    given = item.get("event_type", item.get("event"))
+    given = item.get("event_type")
+    if given is None:
+        given = item.get("event")
     event_type = storable(given).strip() if isinstance(given, str) else ""
     if not event_type:
         errors.append("event_type is required")
+    if "identifier" in item and not item.get("user_id"):
+        item = {**item, "user_id": identified(item)}
     visitor_id, user_id = people(item, errors)
     properties = read_mapping(item, "properties", errors, warnings)
     moment = read_time(item, timing, errors)
     event_id = read_event_id(item, errors)
+    if len(event_type) > protocol.MAX_EVENT_TYPE:
+        event_type = event_type[: protocol.MAX_EVENT_TYPE]
+        warnings.append(
+            f"event_type: text over {protocol.MAX_EVENT_TYPE} characters was cut"
+        )
     if errors:
         raise InvalidError(*errors)
     return TrackCall(
         event_id=event_id or ids.event_id(timing.received_at_ms),
-        event_type=event_type[: protocol.MAX_EVENT_TYPE],
+        event_type=event_type,
         visitor_id=visitor_id,
         user_id=user_id,
         session_id=read_session(item),
@@ -133,8 +143,12 @@ def check_alias(
         InvalidError: With every reason why it is none.
     """
     errors: list[str] = []
+    if item.get("previous_id") in (None, ""):
+        # Older clients name a visitor instead; nothing else could be meant.
+        item = {**item, "previous_id": read_visitor(item, errors)}
+    readable = not errors
     user_id = read_id(item, "user_id", errors, required=True)
-    previous_id = read_id(item, "previous_id", errors, required=True)
+    previous_id = read_id(item, "previous_id", errors, required=readable)
     at_ms = read_time(item, timing, errors).at_ms
     if errors or user_id is None or previous_id is None:
         raise InvalidError(*errors)

@@ -77,12 +77,13 @@ class SqlTrackingStore(SqlIdentityStore, SqlGroupStore, SqlConversionStore):
 
     # -- replies to whole batches --
 
-    def reply(self, tenant: Tenant, key: str) -> tuple[str, str] | None:
+    def reply(self, tenant: Tenant, key: str, since_ms: int) -> tuple[str, str] | None:
         row = first(
             self._db.rows(
                 "SELECT request_digest, reply FROM replies"
-                f" WHERE {TENANT} AND idempotency_key = :key",
-                {**owner(tenant), "key": key},
+                f" WHERE {TENANT} AND idempotency_key = :key"
+                " AND created_at_ms > :since_ms",
+                {**owner(tenant), "key": key, "since_ms": since_ms},
             )
         )
         return (row[0], row[1]) if row else None
@@ -93,7 +94,10 @@ class SqlTrackingStore(SqlIdentityStore, SqlGroupStore, SqlConversionStore):
         self._db.run(
             "INSERT INTO replies (account_id, live, idempotency_key, request_digest,"
             " reply, created_at_ms)"
-            " VALUES (:account_id, :live, :key, :digest, :reply, :now)",
+            " VALUES (:account_id, :live, :key, :digest, :reply, :now)"
+            " ON CONFLICT (account_id, live, idempotency_key) DO UPDATE SET"
+            " request_digest = excluded.request_digest, reply = excluded.reply,"
+            " created_at_ms = excluded.created_at_ms",
             {
                 **owner(tenant),
                 "key": key,
@@ -160,6 +164,17 @@ class SqlTrackingStore(SqlIdentityStore, SqlGroupStore, SqlConversionStore):
             f" FROM events WHERE {TENANT} AND id_hour < hours.hour) FROM hours"
             " WHERE hours.hour IS NOT NULL) SELECT hour FROM hours)",
         )
+
+    def channel_of_event(self, tenant: Tenant, event: int) -> str | None:
+        """Return the channel of the session that an event is in."""
+        row = first(
+            self._db.rows(
+                f"SELECT channel FROM sessions WHERE {TENANT} AND id ="
+                f" (SELECT session FROM events WHERE {TENANT} AND id = :id)",
+                {**owner(tenant), "id": event},
+            )
+        )
+        return str(row[0]) if row else None
 
     def _stored(self, tenant: Tenant, event_id: str, within: str) -> StoredEvent | None:
         row = first(

@@ -528,7 +528,7 @@ def test_repeated_group_call_is_a_duplicate_in_a_batch(shop):
     [
         ("/identify", {}, "user_id is required"),
         ("/group", {"user_id": 7}, "group_id is required"),
-        ("/group", {"group_id": "acme", "traits": []}, "traits must be a hash"),
+        ("/group", {"group_id": "acme", "traits": [1]}, "traits must be a hash"),
         (
             "/identify",
             {"user_id": "null"},
@@ -682,6 +682,7 @@ def test_report_takes_days_models_and_currency(shop):
         ("from=2026-11-21", "from must not be after to"),
         ("model=magic", "model must be one of"),
         ("currency=euro", "currency must be a code of three letters"),
+        ("format=xml", "format must be csv or json, got 'xml'"),
     ],
 )
 def test_report_of_nonsense_is_422(shop, query, error):

@@ -126,7 +126,7 @@ def test_event_keeps_what_it_says():
         ({"visitor_id": ""}, ["visitor_id or user_id is required"]),
         ({"timestamp": "soon"}, ["timestamp must be a valid ISO8601 datetime"]),
         ({"timestamp": 1}, ["too_old: timestamp is more than 30 days ago"]),
-        ({"properties": []}, ["properties must be a hash"]),
+        ({"properties": [1]}, ["properties must be a hash"]),
         ({"properties": "x"}, ["properties must be a hash"]),
         (
             {"event_type": "", "visitor_id": "", "properties": 1, "timestamp": "x"},
@@ -221,11 +221,15 @@ def test_visitor_ids_lose_quotes_and_spaces(given, kept):
     "given", ["a b", "é", "x" * 256, '"', "''", True, 1.5, [], ["a"], {"a": 1}, "'a\""]
 )
 def test_visitor_ids_that_cannot_be_stored_are_refused(given):
-    if given in ([], {}):
-        assert errors_of({**TRACK, "visitor_id": given})
-        return
     assert errors_of({**TRACK, "visitor_id": given}) == [
         "visitor_id must be 1 to 255 letters, digits or . _ : -"
+    ]
+
+
+@pytest.mark.parametrize("given", ["null", "'undefined'", "NaN", "0", 0, "anonymous"])
+def test_placeholders_are_no_visitors(given):
+    assert errors_of({**TRACK, "visitor_id": given}) == [
+        "visitor_id is a placeholder, not an id"
     ]
 
 

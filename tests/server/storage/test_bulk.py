@@ -111,7 +111,7 @@ def test_every_question_of_a_batch_is_answered_by_an_index(storage):
 
 
 def test_events_with_random_ids_are_looked_for_in_their_hour_only(storage):
-    """A repeat says the same time: an index in the order of random ids is not needed."""
+    """A repeat says the same time: no index has to be in the order of random ids."""
     for hour in range(3):
         take(
             storage,
