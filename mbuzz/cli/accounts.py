@@ -61,7 +61,7 @@ def list_accounts(args: argparse.Namespace) -> int:
     with opened(args) as storage:
         found = storage.read(lambda stores: stores.accounts.accounts())
     heads = ["id", "name", "currency", "time zone", "state"]
-    print(table(heads, [_row(account) for account in found]))
+    print(table(heads, [_row(account) for account in found], words=True))
     return 0
 
 

@@ -39,7 +39,13 @@ def run(args: argparse.Namespace) -> int:
         found = storage.read(
             lambda stores: stores.accounts.audit_entries(account.id, args.limit)
         )
-    print(table(["when", "who", "what", "of it"], [_row(entry) for entry in found]))
+    print(
+        table(
+            ["when", "who", "what", "of it"],
+            [_row(entry) for entry in found],
+            words=True,
+        )
+    )
     return 0
 
 

@@ -77,18 +77,24 @@ def _refusal(url: str, status: int, body: bytes) -> str:
 
 
 def table(
-    heads: Sequence[str], rows: Sequence[Sequence[str]], *, foot: bool = False
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    foot: bool = False,
+    words: bool = False,
 ) -> str:
-    """Return an aligned text table: first column left, the others right.
+    """Return an aligned text table: first column left, the others, numbers, right.
 
-    With *foot* the last row is set off, as a line of totals is.
+    With *foot* the last row is set off, as a line of totals is; with *words* all
+    columns are text, and left.
     """
     widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
     rule = "  ".join("-" * width for width in widths)
 
     def line(row: Sequence[str]) -> str:
         first, *others = zip(row, widths, strict=True)
-        cells = [first[0].ljust(first[1]), *(cell.rjust(w) for cell, w in others)]
+        align = str.ljust if words else str.rjust
+        cells = [first[0].ljust(first[1]), *(align(cell, w) for cell, w in others)]
         return "  ".join(cells).rstrip()
 
     lines = [line(heads), rule, *(line(row) for row in rows)]

@@ -91,7 +91,7 @@ def list_keys(args: argparse.Namespace) -> int:
         found = storage.read(lambda stores: stores.accounts.keys(account.id))
     now = SYSTEM_CLOCK.now_ms()
     heads = ["id", "key", "name", "may", "made", "last used", "state"]
-    print(table(heads, [_row(key, now) for key in found]))
+    print(table(heads, [_row(key, now) for key in found], words=True))
     return 0
 
 

@@ -91,7 +91,9 @@ def list_users(args: argparse.Namespace) -> int:
     with opened(args) as storage:
         account = chosen(storage, args)
         found = storage.read(lambda stores: stores.accounts.users(account.id))
-    print(table(["e-mail", "role", "since"], [_row(user) for user in found]))
+    print(
+        table(["e-mail", "role", "since"], [_row(user) for user in found], words=True)
+    )
     return 0
 
 

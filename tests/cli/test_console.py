@@ -19,6 +19,12 @@ def test_table_is_aligned():
     ]
 
 
+def test_table_of_words_is_left():
+    text = table(["name", "note"], [["a", "b"], ["c", "longer"]], words=True)
+
+    assert text.splitlines()[2:] == ["a     b", "c     longer"]
+
+
 def test_table_without_rows_and_with_totals():
     assert table(["name", "n"], []).splitlines() == ["name  n", "----  -"]
     assert table(

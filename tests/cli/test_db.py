@@ -22,7 +22,7 @@ from mbuzz.testing import WSGITransport
 from tests.crash.load import Ledger, Load, Traffic, new_seed
 from tests.crash.served import Backend
 
-NEWEST = len(migrations())
+NEWEST = migrations()[-1][0]
 VISITOR = "visitor-of-the-shop"
 
 

@@ -61,8 +61,8 @@ class Caller:
         self.app = app
         self.key = key
 
-    def send(self, method, target, body=b"", **headers):
-        """Send a request; *headers* are named as in the WSGI environ."""
+    def environ(self, method, target, body, headers):
+        """Return a request as WSGI has it."""
         parts = urlsplit(target)
         environ = {
             "REQUEST_METHOD": method,
@@ -74,10 +74,13 @@ class Caller:
         }
         if self.key is not None:
             environ["HTTP_AUTHORIZATION"] = f"Bearer {self.key}"
+        return {**environ, **headers}
+
+    def send(self, method, target, body=b"", **headers):
+        """Send a request; *headers* are named as in the WSGI environ."""
+        environ = self.environ(method, target, body, headers)
         said = []
-        pieces = self.app(
-            {**environ, **headers}, lambda status, pairs: said.append((status, pairs))
-        )
+        pieces = self.app(environ, lambda status, pairs: said.append((status, pairs)))
         ((status, pairs),) = said
         return Answered(int(status[:3]), pairs, b"".join(pieces))
 

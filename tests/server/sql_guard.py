@@ -23,7 +23,7 @@ EXEMPT = {
 # Tables that belong to the account, and say which environment they are about.
 BOTH = {"api_keys"}
 # Files whose statements are about whole databases, on an operator's behalf.
-OF_OPERATORS = ("migrations", "maintenance.py", "job_sql.py")
+OF_OPERATORS = ("maintenance.py", "truth_sql.py", "backup.py")  # `mbuzz db`
 
 _TABLE = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE)\s+(\w+)", re.IGNORECASE)
 _ACCOUNT = re.compile(r"\baccount_id\b\s*(?:=|\bIN\b)", re.IGNORECASE)

@@ -36,6 +36,7 @@ from tests.server.two_accounts import (
     NOW_MS,
     PASSWORD,
     SAME,
+    FastCaller,
     Town,
     live,
     rows_of,
@@ -179,10 +180,14 @@ def bad_headers(town):
     }
 
 
-def test_no_route_lets_in_who_has_no_key_that_counts(town):
+WAYS = pytest.mark.parametrize("way", [Caller, FastCaller])  # WSGI, built-in server
+
+
+@WAYS
+def test_no_route_lets_in_who_has_no_key_that_counts(town, way):
     before = town.rows(live(town.b)), town.rows(live(town.a), both=False)
     for why, header in bad_headers(town).items():
-        nobody = Caller(town.app, None)
+        nobody = way(town.app, None)
         headers = {} if header is None else {"HTTP_AUTHORIZATION": header}
         for route in api_routes(town.app):
             for target, body in requests(route):
@@ -211,11 +216,13 @@ def test_the_key_of_a_closed_account_is_refused_until_it_is_back(town):
     assert stranger.live.get("/validate").status == 200
 
 
-def test_a_key_without_the_scope_is_a_403_and_does_nothing(town):
+@WAYS
+def test_a_key_without_the_scope_is_a_403_and_does_nothing(town, way):
     before = town.rows(live(town.a), both=False)
     for route in api_routes(town.app):
         scopes = set(EVERYTHING) - {route.scope, "import"}
-        caller = town.caller(town.a, live=True, scopes=scopes)
+        key = town.caller(town.a, live=True, scopes=scopes).key
+        caller = way(town.app, key)
         for target, body in requests(route):
             answered = caller.send(route.method, target, body)
             if route.scope == ANY:
@@ -228,14 +235,15 @@ def test_a_key_without_the_scope_is_a_403_and_does_nothing(town):
     assert town.rows(live(town.a), both=False) == before
 
 
-def test_no_answer_to_a_has_a_trace_of_others_and_changes_nothing_of_theirs(town):
+@WAYS
+def test_no_answer_to_a_has_a_trace_of_others_and_changes_nothing_of_theirs(town, way):
     others = [Tenant(town.b.account.id, which) for which in (True, False)]
     before = [town.rows(tenant) for tenant in others]
     tests = town.rows(Tenant(town.a.account.id, False), both=False)
     key = town.a.live.key
     for route in api_routes(town.app):
         for target, body in requests(route):
-            answered = Caller(town.app, key).send(route.method, target, body)
+            answered = way(town.app, key).send(route.method, target, body)
             asked = f"{target} {body.decode()}"
 
             assert answered.status < 500, (name(route), answered.body)

@@ -10,7 +10,7 @@ from mbuzz.server.model import Tenant
 from mbuzz.server.roles import ROLES
 from mbuzz.server.settings import ServerSettings
 from mbuzz.testing import ManualClock
-from tests.server.conftest import Caller
+from tests.server.conftest import Answered, Caller
 from tests.server.sql_guard import tenant_tables
 
 MARK = "mark-of-b"  # in all that only B, or only the other environment, has said
@@ -75,6 +75,18 @@ def said(mark):
             "order_id": f"order-{mark}",
         },
     ]
+
+
+class FastCaller(Caller):
+    """Calls the application as the built-in server does: POST by the fast way."""
+
+    def send(self, method, target, body=b"", **headers):
+        if method == "POST":
+            deferred = self.app.begin(self.environ(method, target, body, headers))
+            if deferred is not None:
+                response = deferred.response()
+                return Answered(response.status, response.headers, response.body)
+        return super().send(method, target, body, **headers)
 
 
 @dataclass

@@ -70,5 +70,9 @@ def test_keys_are_made_and_ended_beside_a_busy_backend(backend, shop):
         taken = shop.page()
         keys("revoke", re.search(r"key_\w+", made)[0])
         refused = shop.page()
+        give_up = SYSTEM_CLOCK.monotonic() + 30
+        # A backend may go on with a key for two seconds that another process has ended.
+        while refused.status == 202 and SYSTEM_CLOCK.monotonic() < give_up:
+            refused = shop.page()
 
     assert (taken.status, refused.status) == (202, 401)
