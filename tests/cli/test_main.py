@@ -42,7 +42,10 @@ def test_help(mbuzz, argv):
     [
         ([], "the following arguments are required: COMMAND"),
         (["sell"], "invalid choice: 'sell'"),
-        (["serve", "--port", "http"], "invalid int value: 'http'"),
+        (
+            ["serve", "--port", "http"],
+            "--port must be a whole number from 0 to 65535, got 'http'",
+        ),
         (["keys"], "the following arguments are required: ACTION"),
         (["keys", "revoke"], "the following arguments are required: KEY_ID"),
         (["keys", "create", "--live", "--test"], "not allowed with argument --live"),
