@@ -35,7 +35,7 @@ from mbuzz.server.ingestion.validation import (
     check_size,
 )
 from mbuzz.server.metrics import Metrics
-from mbuzz.server.model import Call
+from mbuzz.server.model import Call, TrackCall
 from mbuzz.server.storage.port import ApiKey, Storage, Stores
 from mbuzz.server.tracking.intake import Batch, record
 from mbuzz.server.tracking.recorded import (
@@ -204,6 +204,11 @@ def _check_items(
             checked.append(check_item(item, timing, cookie_visitor))
         except InvalidError as error:
             checked.append(error)
+    if request.header("Sec-GPC") == "1" or request.header("DNT") == "1":
+        for one in checked:
+            if isinstance(one, Checked) and isinstance(one.call, TrackCall):
+                refused = one.call.refused | {"gpc"}
+                one.call = one.call._replace(refused=refused)
     return checked
 
 
