@@ -35,6 +35,14 @@ CHANNELS: Final[Mapping[str, str]] = MappingProxyType(
 # A report row, not a channel: conversions without any touchpoint.
 UNATTRIBUTED: Final = "unattributed"
 
+
+def channel_label(channel: str) -> str:
+    """Return a channel's name for people; an account's own is named by its key."""
+    if channel == UNATTRIBUTED:
+        return "Unattributed"
+    return CHANNELS.get(channel) or channel.replace("_", " ").title()
+
+
 EMPTY: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -150,7 +158,9 @@ class TrackCall(NamedTuple):
     referrer: str | None = None
     user_agent: str | None = None
     prefetch: bool = False
+    webdriver: bool = False  # a program steers the browser
     ignore_referrer: bool = False
+    refused: frozenset[str] = frozenset()  # of analytics, ads, gpc
     flags: frozenset[str] = frozenset()
     properties: Mapping[str, object] = EMPTY
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
+
+from mbuzz.server.account_settings import read_leniently
+from mbuzz.server.tracking.channel_rules import ChannelRule
 
 SESSION_TIMEOUT_MS: Final = 1_800_000  # the session cookie's Max-Age is the same
+
+_NOTHING: Final[frozenset[str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Policy:
     """An account's settings, as tracking reads them; compared by identity.
 
-    `split_on_referrer` is ``none``, ``direct_only``, ``known`` or ``any``.
+    What each means is in `account_settings`, under the same name.
     """
 
     currency: str = "USD"
@@ -22,28 +28,36 @@ class Policy:
     session_timeout_ms: int = SESSION_TIMEOUT_MS
     split_on_campaign: bool = True
     split_on_referrer: str = "direct_only"
-    own_domains: frozenset[str] = frozenset()
+    own_domains: frozenset[str] = _NOTHING
+    excluded_referrers: frozenset[str] = _NOTHING
+    counted_referrers: frozenset[str] = _NOTHING
+    spam_referrers: frozenset[str] = _NOTHING
+    source_aliases: bool = False
+    channel_rules: tuple[ChannelRule, ...] = ()
+    allow_apps: bool = False
+    strict_visitors: bool = False
+    auto_link: bool = True
+    refused_consent: str = "drop"
+    respect_gpc: bool = True
+    store_ip: str = "none"
+    store_user_agent: str = "summary"
+    kept_parameters: frozenset[str] = _NOTHING
+    dropped_parameters: frozenset[str] = _NOTHING
 
 
 @lru_cache(maxsize=1_024)
 def policy_of(currency: str, timezone: str, settings: str) -> Policy:
     """Return an account's policy, the same object for the same settings (JSON)."""
-    given = json.loads(settings)
-    minutes = given.get("session_timeout")
-    return Policy(
-        currency=currency,
-        timezone=timezone,
-        session_timeout_ms=(
-            minutes * 60_000 if isinstance(minutes, int) else SESSION_TIMEOUT_MS
-        ),
-        split_on_campaign=given.get("split_on_campaign") is not False,
-        split_on_referrer=str(given.get("split_on_referrer", "direct_only")),
-        own_domains=_texts(given.get("own_domains")),
-    )
+    chosen: dict[str, Any] = dict(read_leniently(_loaded(settings)))
+    minutes = chosen.pop("session_timeout", None)
+    if minutes is not None:
+        chosen["session_timeout_ms"] = minutes * 60_000
+    return Policy(currency=currency, timezone=timezone, **chosen)
 
 
-def _texts(value: object) -> frozenset[str]:
-    return frozenset(map(str, value)) if isinstance(value, list) else frozenset()
+def _loaded(settings: str) -> Mapping[str, object]:
+    found = json.loads(settings)
+    return found if isinstance(found, dict) else {}
 
 
 DEFAULT: Final = Policy()

@@ -96,6 +96,7 @@ ASKED = {
         ),
     ],
     "GET /reports/channels": [({}, "", None), ({}, "format=csv&currency=USD", None)],
+    "GET /reports/quality": [({}, "", None)],
     "GET /validate": [({}, "", None)],
 }
 # Answers to ids that only B has, where it is one id that is asked for.
@@ -537,6 +538,9 @@ VALUES = {
     "action": "x",
     "details": {},
     "limit": 1_000,
+    "after": 0,
+    "landing": DIRECT,
+    "settings": {},
 }
 
 # Methods that find by a secret, or are for the operator of the whole backend.

@@ -241,7 +241,10 @@ def test_enumerations_are_those_of_the_code():
     lookback = SCHEMAS["RecordedConversion"]["properties"]["attribution"]
 
     assert kinds == protocol.KINDS
-    assert SCHEMAS["Channel"]["enum"] == [*model.CHANNELS, model.UNATTRIBUTED]
+    assert SCHEMAS["Channel"]["anyOf"][0]["enum"] == [
+        *model.CHANNELS,
+        model.UNATTRIBUTED,
+    ]
     assert SCHEMAS["Model"]["enum"] == list(MODELS)
     assert lookback["properties"]["lookback_days"]["const"] == LOOKBACK_DAYS
 

@@ -51,6 +51,8 @@ def item_body(
             }
             if recorded.duplicate:
                 body["duplicate"] = True
+            if recorded.dropped:
+                warnings = [*warnings, "no_consent"]
             if recorded.bot and not live:  # live answers must not teach bots
                 warnings = [*warnings, "bot"]
         case IdentityRecorded():

@@ -48,6 +48,7 @@ from mbuzz.server.model import (
     ConversionCall,
     GroupCall,
     IdentifyCall,
+    TrackCall,
 )
 from mbuzz.server.storage.port import ApiKey, Storage, Stores
 from mbuzz.server.tracking.intake import Batch, record
@@ -228,6 +229,11 @@ def _check_items(
             checked.append(check_item(item, timing, cookie_visitor))
         except InvalidError as error:
             checked.append(error)
+    if request.header("Sec-GPC") == "1" or request.header("DNT") == "1":
+        for one in checked:
+            if isinstance(one, Checked) and isinstance(one.call, TrackCall):
+                refused = one.call.refused | {"gpc"}
+                one.call = one.call._replace(refused=refused)
     return checked
 
 

@@ -9,8 +9,13 @@ from mbuzz.server.http.errors import unprocessable
 from mbuzz.server.http.request import Request
 from mbuzz.server.http.response import Response, json_response, text_response
 from mbuzz.server.reporting.channels import channel_report
-from mbuzz.server.reporting.export import report_as_csv, report_as_dict
+from mbuzz.server.reporting.export import (
+    quality_as_dict,
+    report_as_csv,
+    report_as_dict,
+)
 from mbuzz.server.reporting.period import Period
+from mbuzz.server.reporting.quality import data_quality
 from mbuzz.server.storage.port import ApiKey, Storage
 
 
@@ -29,7 +34,13 @@ class ReportApi:
                 path="/reports/channels",
                 handler=self.report_channels,
                 scope="read",
-            )
+            ),
+            KeyRoute(
+                method="GET",
+                path="/reports/quality",
+                handler=self.report_quality,
+                scope="read",
+            ),
         ]
 
     def report_channels(self, request: Request, key: ApiKey) -> Response:
@@ -63,3 +74,20 @@ class ReportApi:
         if form == "csv" or (not form and "text/csv" in accepted):
             return text_response(report_as_csv(report), "text/csv")
         return json_response(report_as_dict(report))
+
+    def report_quality(self, request: Request, key: ApiKey) -> Response:
+        """Say what of the data deserves a look."""
+        query = request.query()
+        try:
+            period = Period.parse(
+                query.get("from"),
+                query.get("to"),
+                key.account.timezone,
+                self._clock.now_ms(),
+            )
+        except ValueError as error:
+            raise unprocessable([str(error)]) from None
+        found = self._storage.read(
+            lambda stores: data_quality(stores.reports, key.tenant, period)
+        )
+        return json_response(quality_as_dict(found))

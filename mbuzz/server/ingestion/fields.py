@@ -159,6 +159,15 @@ def read_text(item: Mapping[str, object], name: str) -> str | None:
     return text or None
 
 
+def read_refused(item: Mapping[str, object]) -> frozenset[str]:
+    """Return what the visitor did not agree to: analytics, ads; or sent GPC."""
+    refused = {"gpc"} if item.get("gpc") is True else set()
+    consent = item.get("consent")
+    if isinstance(consent, dict):
+        refused |= {name for name in ("analytics", "ads") if consent.get(name) is False}
+    return frozenset(refused)
+
+
 def page_fact(
     item: Mapping[str, object],
     properties: Mapping[str, object],

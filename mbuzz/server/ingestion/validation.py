@@ -17,6 +17,7 @@ from mbuzz.server.ingestion.fields import (
     read_event_id,
     read_id,
     read_mapping,
+    read_refused,
     read_session,
     read_text,
     read_time,
@@ -34,6 +35,7 @@ from mbuzz.server.model import (
     TrackCall,
 )
 
+_NOTHING: frozenset[str] = frozenset()
 _CONVERSION_ID = re.compile(r"conv_[A-Za-z0-9]{8,64}")
 _CONVERSION_TYPE = re.compile(r"[a-z0-9][a-z0-9_.:-]{0,63}")
 
@@ -108,7 +110,9 @@ def check_track(
         referrer=page_fact(item, properties, "referrer"),
         user_agent=page_fact(item, properties, "user_agent", empty=True),
         prefetch=properties.get("prefetch") is True,
+        webdriver=properties.get("webdriver") is True,
         ignore_referrer=item.get("ignore_referrer") is True,
+        refused=read_refused(item) if "consent" in item or "gpc" in item else _NOTHING,
         flags=moment.flags,
         properties=properties,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mbuzz.server import money
 from mbuzz.server.attribution.allocation import allocate
 from mbuzz.server.attribution.models import MODELS
-from mbuzz.server.model import CHANNELS, UNATTRIBUTED, Tenant
+from mbuzz.server.model import CHANNELS, UNATTRIBUTED, Tenant, channel_label
 from mbuzz.server.reporting.period import Period
 from mbuzz.server.storage.port import ReportStore
 
@@ -34,7 +34,7 @@ class ChannelRow:
     @property
     def label(self) -> str:
         """Return the channel's name for people."""
-        return CHANNELS.get(self.channel, "Unattributed")
+        return channel_label(self.channel)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,16 +6,39 @@ import csv
 import io
 
 from mbuzz.server.reporting.channels import ChannelReport, amount, hundredths
+from mbuzz.server.reporting.period import Period
+from mbuzz.server.reporting.quality import Quality
+
+
+def quality_as_dict(quality: Quality) -> dict[str, object]:
+    """Return what is known of the data's quality as plain values."""
+    return {
+        "period": _period(quality.period),
+        "visits": quality.visits,
+        "events": quality.events,
+        "bot_percent": quality.bot_percent,
+        "one_event_percent": quality.one_event_percent,
+        "direct_percent": quality.direct_percent,
+        "visitors_per_1000_visits": quality.visitors_per_1000_visits,
+        "findings": [
+            {"flag": one.flag, "count": one.count, "examples": list(one.examples)}
+            for one in quality.findings
+        ],
+    }
+
+
+def _period(period: Period) -> dict[str, str]:
+    return {
+        "from": period.first.isoformat(),
+        "to": period.last.isoformat(),
+        "timezone": period.timezone,
+    }
 
 
 def report_as_dict(report: ChannelReport) -> dict[str, object]:
     """Return a channel report as plain values; amounts and shares are decimal text."""
     return {
-        "period": {
-            "from": report.period.first.isoformat(),
-            "to": report.period.last.isoformat(),
-            "timezone": report.period.timezone,
-        },
+        "period": _period(report.period),
         "currency": report.currency,
         "other_currencies": dict(report.other_currencies),
         "models": list(report.models),

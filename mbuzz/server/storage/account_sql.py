@@ -36,6 +36,22 @@ class SqlAccountStore(SqlKeyStore, SqlUserStore):
         sql = f"SELECT {ACCOUNT} FROM accounts a ORDER BY a.id"
         return [account_of(row) for row in self._db.rows(sql, {})]
 
+    def settings(self, account_id: int) -> Mapping[str, object]:
+        """Return what an account has chosen, as it was written."""
+        ((text,),) = self._db.rows(
+            "SELECT settings FROM accounts WHERE id = :account_id",
+            {"account_id": account_id},
+        )
+        found: dict[str, object] = json.loads(text)
+        return found
+
+    def save_settings(self, account_id: int, settings: Mapping[str, object]) -> None:
+        """Replace what an account has chosen."""
+        self._db.run(
+            "UPDATE accounts SET settings = :settings WHERE id = :account_id",
+            {"account_id": account_id, "settings": dump(dict(settings))},
+        )
+
     def delete_account(self, account_id: int, now_ms: int) -> bool:
         changed = self._change(
             "UPDATE accounts SET deleted_at_ms = :now"

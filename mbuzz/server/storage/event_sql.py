@@ -61,6 +61,22 @@ def load_landing(text: str | None) -> Landing | None:
     )
 
 
+def source_values(
+    landing: Landing, flags: frozenset[str], list_version: str
+) -> dict[str, object]:
+    """Return the columns of a session that say where it came from."""
+    return {
+        "channel": landing.channel,
+        "source": landing.source,
+        "medium": landing.medium,
+        "campaign": landing.campaign,
+        "initial_utm": dump(dict(landing.utm)),
+        "click_ids": dump(dict(landing.click_ids)),
+        "flags": " ".join(sorted(flags)),
+        "list_version": list_version,
+    }
+
+
 def session_values(
     session: Session, first_event: int, last_event: int, list_version: str
 ) -> dict[str, object]:
@@ -74,14 +90,7 @@ def session_values(
         "first_event": first_event,
         "last_event": last_event,
         "page_view_count": sum(event.is_page_view for event in session.events),
-        "channel": landing.channel,
-        "source": landing.source,
-        "medium": landing.medium,
-        "campaign": landing.campaign,
-        "initial_utm": dump(dict(landing.utm)),
-        "click_ids": dump(dict(landing.click_ids)),
+        **source_values(landing, session.flags | landing.flags, list_version),
         "landing_url": begin.url,
         "referrer": begin.referrer,
-        "flags": " ".join(sorted(session.flags | landing.flags)),
-        "list_version": list_version,
     }

@@ -105,6 +105,21 @@ class SessionRow:
     last_event_at_ms: int
     first_event: int
     last_event: int
+    page_view_count: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassifiedSession:
+    """A stored session, with all that says where it came from."""
+
+    id: int
+    started_at_ms: int
+    last_event_at_ms: int
+    first_event: int
+    landing_url: str
+    referrer: str | None
+    landing: Landing  # without a key, which sessions do not keep
+    list_version: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +174,7 @@ class NewEvent:
     bot_reason: str | None
     flags: frozenset[str]
     properties: Mapping[str, object]
+    user_agent: str | None = None
 
 
 class Tail(NamedTuple):
@@ -304,6 +320,26 @@ class Totals:
     page_views: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QualityRows:
+    """What the data-quality panel is made of; visits are sessions that began then."""
+
+    visits: int
+    direct: int
+    of_one_event: int
+    visitors: int
+    with_referrer: int
+    events: int
+    pages: int
+    bots: int
+    relinked: int  # visitors that became somebody else's
+    flags: Mapping[str, int]  # of visits, as they are together
+    event_flags: Mapping[str, int]
+    sources: Mapping[str, int]
+    passed_through: Mapping[tuple[str, str], int]  # (referrer inside a visit, its URL)
+    days: Sequence[tuple[int, int, int]]  # day, visits, visitors
+
+
 class AccountStore(Protocol):
     """Accounts, keys, users and their log-ins, and who did what."""
 
@@ -313,6 +349,10 @@ class AccountStore(Protocol):
     def accounts(self) -> Sequence[Account]: ...
     def delete_account(self, account_id: int, now_ms: int) -> bool: ...
     def restore_account(self, account_id: int) -> bool: ...
+    def settings(self, account_id: int) -> Mapping[str, object]: ...
+    def save_settings(
+        self, account_id: int, settings: Mapping[str, object]
+    ) -> None: ...
 
     def create_key(
         self,
@@ -428,6 +468,20 @@ class TrackingStore(Protocol):
         self, tenant: Tenant, rows: Iterable[int]
     ) -> Mapping[int, EventRow]: ...
     def set_session(self, tenant: Tenant, event: int, session: int | None) -> None: ...
+    def count_web_events(
+        self, tenant: Tenant, visitor: int, from_ms: int, to_ms: int
+    ) -> int: ...
+
+    def visitors_since(
+        self, tenant: Tenant, since_ms: int, after: int, limit: int
+    ) -> Sequence[int]: ...
+    def classified_sessions(
+        self, tenant: Tenant, visitor: int, from_ms: int
+    ) -> Sequence[ClassifiedSession]: ...
+    def set_landing(self, tenant: Tenant, event: int, landing: Landing) -> None: ...
+    def set_source(
+        self, tenant: Tenant, session: int, landing: Landing, list_version: str
+    ) -> None: ...
 
     def session(self, tenant: Tenant, session: int) -> SessionRow: ...
     def sessions_between(
@@ -538,6 +592,7 @@ class ReportStore(Protocol):
         self, tenant: Tenant, from_ms: int, to_ms: int
     ) -> Mapping[str, int]: ...
     def has_events(self, tenant: Tenant) -> bool: ...
+    def quality(self, tenant: Tenant, from_ms: int, to_ms: int) -> QualityRows: ...
 
 
 class Stores(Protocol):

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from mbuzz.server.model import Tenant
 from mbuzz.server.storage.connection import Connection, Params
 from mbuzz.server.storage.port import ChannelSum, Totals
+from mbuzz.server.storage.quality_sql import SqlQualityStore
 
 _TENANT = "account_id = :account_id AND live = :live"
 _CONVERTED = f"{_TENANT} AND converted_at_ms >= :from_ms AND converted_at_ms < :to_ms"
@@ -21,10 +22,11 @@ def _period(tenant: Tenant, from_ms: int, to_ms: int) -> dict[str, object]:
     }
 
 
-class SqlReportStore:
+class SqlReportStore(SqlQualityStore):
     """`ReportStore` in SQL."""
 
     def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
         self._db = connection
 
     def channel_sums(

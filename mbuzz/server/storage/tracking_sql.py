@@ -31,6 +31,7 @@ from mbuzz.server.storage.port import (
     StoredEvent,
     event_hour,
 )
+from mbuzz.server.storage.source_sql import SqlSourceStore
 
 _EVENT = (
     "id, session, event_id, occurred_at_ms, url, event_type, client_session_id,"
@@ -38,7 +39,7 @@ _EVENT = (
 )
 _SESSION = (
     "id, public_id, client_session_id, started_at_ms, last_event_at_ms,"
-    " first_event, last_event"
+    " first_event, last_event, page_view_count"
 )
 
 
@@ -65,10 +66,13 @@ def _session_row(row: Row) -> SessionRow:
         last_event_at_ms=row[4],
         first_event=row[5],
         last_event=row[6],
+        page_view_count=row[7],
     )
 
 
-class SqlTrackingStore(SqlIdentityStore, SqlGroupStore, SqlConversionStore):
+class SqlTrackingStore(
+    SqlIdentityStore, SqlGroupStore, SqlConversionStore, SqlSourceStore
+):
     """`TrackingStore` in SQL; people, groups and conversions are in the bases."""
 
     def __init__(self, connection: Connection) -> None:
@@ -116,10 +120,12 @@ class SqlTrackingStore(SqlIdentityStore, SqlGroupStore, SqlConversionStore):
             self._db.rows(
                 "INSERT INTO events (account_id, live, id_hour, event_id, event_type,"
                 " visitor, identity, client_session_id, occurred_at_ms, received_at_ms,"
-                " said_at_ms, url, referrer, landing, bot_reason, flags, properties)"
+                " said_at_ms, url, referrer, landing, user_agent, bot_reason, flags,"
+                " properties)"
                 " VALUES (:account_id, :live, :id_hour, :event_id, :event_type,"
                 " :visitor, :identity, :client_session_id, :occurred_at_ms,"
-                " :received_at_ms, :said_at_ms, :url, :referrer, :landing, :bot_reason,"
+                " :received_at_ms, :said_at_ms, :url, :referrer, :landing,"
+                " :user_agent, :bot_reason,"
                 " :flags, :properties)"
                 " ON CONFLICT DO NOTHING RETURNING id",
                 {
@@ -136,6 +142,7 @@ class SqlTrackingStore(SqlIdentityStore, SqlGroupStore, SqlConversionStore):
                     "url": event.url,
                     "referrer": event.referrer,
                     "landing": dump_landing(event.landing),
+                    "user_agent": event.user_agent,
                     "bot_reason": event.bot_reason,
                     "flags": " ".join(sorted(event.flags)),
                     "properties": dump(dict(event.properties)),

@@ -31,6 +31,15 @@ class Evidence(NamedTuple):
     click: str = ""
 
 
+class Rule(NamedTuple):
+    """A row of the table; `about` says in words what `matches` asks."""
+
+    number: str
+    channel: str
+    about: str
+    matches: Callable[[Evidence], bool]
+
+
 _SHOP: Final = re.compile(r"(?:[^a-df-z]|^)shop|shopping")
 
 _DISPLAY: Final = frozenset({"display", "banner", "expandable", "interstitial", "cpm"})
@@ -64,60 +73,121 @@ def _shop(e: Evidence) -> bool:
 
 
 # The first that matches wins.
-RULES: Final[tuple[tuple[str, str, Callable[[Evidence], bool]], ...]] = (
-    ("C1", "direct", lambda e: not e.tagged and not e.medium),
-    ("C2", "cross_network", lambda e: "cross-network" in e.campaign),
-    (
+RULES: Final = (
+    Rule(
+        "C1",
+        "direct",
+        "nothing says where it came from",
+        lambda e: not e.tagged and not e.medium,
+    ),
+    Rule(
+        "C2",
+        "cross_network",
+        "the campaign is cross-network",
+        lambda e: "cross-network" in e.campaign,
+    ),
+    Rule(
         "C3",
         "paid_shopping",
+        "a shopping site, or a campaign about a shop, and paid",
         lambda e: (e.kind == "shopping" or _shop(e)) and is_paid(e.medium),
     ),
-    ("C4", "paid_search", lambda e: e.kind == "search" and is_paid(e.medium)),
-    ("C5", "paid_social", lambda e: e.kind == "social" and is_paid(e.medium)),
-    ("C6", "paid_video", lambda e: e.kind == "video" and is_paid(e.medium)),
-    (
+    Rule(
+        "C4",
+        "paid_search",
+        "a search engine, and paid",
+        lambda e: e.kind == "search" and is_paid(e.medium),
+    ),
+    Rule(
+        "C5",
+        "paid_social",
+        "a social network, and paid",
+        lambda e: e.kind == "social" and is_paid(e.medium),
+    ),
+    Rule(
+        "C6",
+        "paid_video",
+        "a video site, and paid",
+        lambda e: e.kind == "video" and is_paid(e.medium),
+    ),
+    Rule(
         "C7",
         "display",
+        "the medium, the click id or the referrer is of display ads",
         lambda e: (
             e.medium in _DISPLAY
             or e.click == "display"
             or (not e.tagged and e.kind == "display")
         ),
     ),
-    ("C8", "paid_other", lambda e: is_paid(e.medium)),
-    ("C9", "ai", lambda e: e.kind == "ai" or e.medium in ("ai-assistant", "ai")),
-    (
+    Rule(
+        "C8",
+        "paid_other",
+        "paid, and no known kind of site",
+        lambda e: is_paid(e.medium),
+    ),
+    Rule(
+        "C9",
+        "ai",
+        "an AI assistant",
+        lambda e: e.kind == "ai" or e.medium in ("ai-assistant", "ai"),
+    ),
+    Rule(
         "C10",
         "organic_shopping",
+        "a shopping site, or a campaign about a shop",
         lambda e: (
             e.kind == "shopping"
             or (e.medium in ("", "organic", "referral") and _shop(e))
         ),
     ),
-    ("C11", "organic_social", lambda e: e.kind == "social" or e.medium in _SOCIAL),
-    ("C12", "organic_video", lambda e: e.kind == "video" or "video" in e.medium),
-    ("C13", "organic_search", lambda e: e.kind == "search" or e.medium == "organic"),
-    (
+    Rule(
+        "C11",
+        "organic_social",
+        "a social network",
+        lambda e: e.kind == "social" or e.medium in _SOCIAL,
+    ),
+    Rule(
+        "C12",
+        "organic_video",
+        "a video site",
+        lambda e: e.kind == "video" or "video" in e.medium,
+    ),
+    Rule(
+        "C13",
+        "organic_search",
+        "a search engine",
+        lambda e: e.kind == "search" or e.medium == "organic",
+    ),
+    Rule(
         "C14",
         "email",
+        "e-mail",
         lambda e: (
             e.source in _EMAIL
             or e.medium in _EMAIL
             or (not e.tagged and e.kind == "email")
         ),
     ),
-    (
+    Rule(
         "C15",
         "affiliates",
+        "an affiliate",
         lambda e: e.medium in ("affiliate", "affiliates") or e.click == "affiliates",
     ),
     # An untagged visit from an unknown site has the medium "referral".
-    ("C16", "referral", lambda e: e.medium in ("referral", "app", "link")),
-    ("C17", "audio", lambda e: e.medium == "audio"),
-    ("C18", "sms", lambda e: "sms" in (e.source, e.medium)),
-    (
+    Rule(
+        "C16",
+        "referral",
+        "a link on another site",
+        lambda e: e.medium in ("referral", "app", "link"),
+    ),
+    Rule("C17", "audio", "audio", lambda e: e.medium == "audio"),
+    Rule("C18", "sms", "SMS", lambda e: "sms" in (e.source, e.medium)),
+    Rule(
         "C19",
         "push",
+        "a push message",
         lambda e: (
             e.medium.endswith("push")
             or "mobile" in e.medium
@@ -128,9 +198,18 @@ RULES: Final[tuple[tuple[str, str, Callable[[Evidence], bool]], ...]] = (
 )
 
 
+DIRECT_RULE: Final = RULES[0]
+OTHER: Final = Rule("C20", "other", "its tags fit no rule", lambda _: True)
+
+
+def classify(evidence: Evidence) -> Rule:
+    """Return the rule that a visit meets first."""
+    for rule in RULES:
+        if rule.matches(evidence):
+            return rule
+    return OTHER
+
+
 def channel_of(evidence: Evidence) -> str:
     """Return the channel of a visit, a key of `mbuzz.server.model.CHANNELS`."""
-    for _, channel, matches in RULES:
-        if matches(evidence):
-            return channel
-    return "other"  # C20
+    return classify(evidence).channel

@@ -77,6 +77,9 @@ CLICK_IDS: Final = tuple(
 _BY_PARAMETER: Final = MappingProxyType({row.name.lower(): row for row in CLICK_IDS})
 
 
+PARAMETERS: Final = frozenset(_BY_PARAMETER)  # in lower case
+
+
 def read_click_ids(pairs: Iterable[tuple[str, str]]) -> Mapping[str, str]:
     """Return the click ids among a URL's *pairs*, by name, in order of precedence.
 

@@ -6,18 +6,34 @@ Precedence: campaign tags, paid click ids, referrer, unpaid click ids, direct.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from mbuzz.server.model import DIRECT, EMPTY, Landing
-from mbuzz.server.tracking.channels import Evidence, channel_of, is_ad
+from mbuzz.server.policy import DEFAULT, Policy
+from mbuzz.server.tracking.channel_rules import Facts, find_rule
+from mbuzz.server.tracking.channels import DIRECT_RULE, Evidence, classify, is_ad
 from mbuzz.server.tracking.click_ids import ClickId, read_click_ids, rows_of
 from mbuzz.server.tracking.hosts import normalize_host, split_origin
-from mbuzz.server.tracking.referrers import KNOWN_KINDS, Referrer, read_referrer
+from mbuzz.server.tracking.referrers import (
+    KNOWN_KINDS,
+    Referrer,
+    read_referrer,
+    referrer_host,
+)
 from mbuzz.server.tracking.sources import find_source
-from mbuzz.server.tracking.storable import stored_referrer, stored_url
+from mbuzz.server.tracking.storable import MAX_STORED, stored_referrer, stored_url
 from mbuzz.server.tracking.utm import NO_TAGS, Tags, query_pairs, read_tags
 
-__all__ = ["read_landing", "stored_referrer", "stored_url"]
+__all__ = [
+    "Reading",
+    "read",
+    "read_again",
+    "read_landing",
+    "stored_referrer",
+    "stored_url",
+]
 
 _OWN_HOST: Final = Landing(from_own_host=True)
 
@@ -29,6 +45,8 @@ _KEY_TAGS: Final = (
     "utm_content",
     "utm_id",
 )
+# What follows from the channel, which an account's own rules may change.
+_OF_CHANNELS: Final = frozenset({"unassigned_channel", "paid_medium_unknown_source"})
 # PayPal's convention, and ours: the sender says that this is a way back.
 _IGNORE: Final = frozenset({("utm_nooverride", "1"), ("mbuzz_ignore_referrer", "1")})
 
@@ -40,6 +58,23 @@ class _Source(NamedTuple):
     click: str = ""
 
 
+class Reading(NamedTuple):
+    """A landing, and how it came about: what counted, and by which rule.
+
+    `basis` is ``tags``, ``click_id``, ``referrer``, ``hint`` (an unpaid click id),
+    ``nothing`` or ``ignored`` (the event asked for that).
+    """
+
+    landing: Landing
+    rule: str = DIRECT_RULE.number
+    about: str = DIRECT_RULE.about
+    basis: str = "nothing"
+
+
+_NOTHING: Final = Reading(DIRECT)
+_FROM_OWN_HOST: Final = Reading(_OWN_HOST)
+
+
 def read_landing(
     url: str | None,
     referrer: str | None,
@@ -47,26 +82,122 @@ def read_landing(
     host: str | None = None,
     properties: Mapping[str, object] | None = None,
     ignore_referrer: bool = False,
-    own_domains: frozenset[str] = frozenset(),
+    hide_click_ids: bool = False,
+    policy: Policy = DEFAULT,
 ) -> Landing:
     """Return the source of a page view or event; it raises on no input.
 
     *host*, the request's, is the site where *url* has none. *properties* may hold
     utm_* values, which beat the URL's. *ignore_referrer* says that the visitor is on
-    the way back from a payment or sign-on: nothing counts. *own_domains* are
-    lower-case hosts of the same business, with their subdomains.
+    the way back from a payment or sign-on: nothing counts. With *hide_click_ids* they
+    count, but nothing is left of them than their names. *policy* is the account's.
     """
+    return read(
+        url,
+        referrer,
+        host=host,
+        properties=properties,
+        ignore_referrer=ignore_referrer,
+        hide_click_ids=hide_click_ids,
+        policy=policy,
+    ).landing
+
+
+def read(
+    url: str | None,
+    referrer: str | None,
+    *,
+    host: str | None = None,
+    properties: Mapping[str, object] | None = None,
+    ignore_referrer: bool = False,
+    hide_click_ids: bool = False,
+    policy: Policy = DEFAULT,
+) -> Reading:
+    """Return the source as `read_landing` does, and how it was found."""
     url = url.strip() if url else ""
     site_host, flags = _site_host(url, host)
     pairs = query_pairs(url) if "?" in url else []
     if ignore_referrer or not _IGNORE.isdisjoint(pairs):
-        return Landing(flags=flags) if flags else DIRECT
-    came_from = read_referrer(referrer, site_host, own_domains) if referrer else None
-    tags = read_tags(pairs, properties) if pairs or properties else NO_TAGS
-    click_ids = read_click_ids(pairs) if pairs else EMPTY
+        return Reading(Landing(flags=flags) if flags else DIRECT, basis="ignored")
+    came_from = read_referrer(referrer, site_host, policy) if referrer else None
+    tags, click_ids = NO_TAGS, EMPTY
+    if pairs or properties:
+        tags = read_tags(pairs, properties, aliases=policy.source_aliases)
+        click_ids = read_click_ids(pairs)
+        if hide_click_ids and click_ids:
+            click_ids = MappingProxyType(dict.fromkeys(click_ids, ""))
+    reading = _weighed(tags, click_ids, came_from, flags)
+    if policy.channel_rules:
+        return _by_own_rules(reading, url, referrer, policy)
+    return reading
+
+
+def read_again(
+    kept: Landing, url: str, referrer: str | None, policy: Policy
+) -> Landing:
+    """Return what a kept landing is under the lists and rules of today.
+
+    It was kept because *url* and *referrer*, as stored, do not say all of it: what was
+    read of them then stays, and only what follows from that is new.
+    """
+    if kept.key is None and not kept.utm and not kept.click_ids:
+        return kept  # the event asked for no source
+    site_host, _ = _site_host(url, None)
+    came_from = read_referrer(referrer, site_host, policy) if referrer else None
+    flags = kept.flags - _OF_CHANNELS
+    reading = _weighed(Tags(kept.utm), kept.click_ids, came_from, flags)
+    if policy.channel_rules:
+        reading = _by_own_rules(reading, url, referrer, policy)
+    return reading.landing
+
+
+def _weighed(
+    tags: Tags,
+    click_ids: Mapping[str, str],
+    came_from: Referrer | None,
+    flags: frozenset[str],
+) -> Reading:
     if tags.values:
         return _tagged(tags, click_ids, came_from, flags)
     return _untagged(click_ids, came_from, flags)
+
+
+def _by_own_rules(
+    reading: Reading, url: str, referrer: str | None, policy: Policy
+) -> Reading:
+    """Return the reading with the channel of the account's own rules, if one fits."""
+    found = find_rule(policy.channel_rules, _facts(reading.landing, url, referrer))
+    if found is None:
+        return reading
+    landing = replace(
+        reading.landing,
+        channel=policy.channel_rules[found].channel,
+        flags=reading.landing.flags - _OF_CHANNELS,
+    )
+    return reading._replace(
+        landing=landing, rule=f"custom {found + 1}", about="a rule of the account"
+    )
+
+
+def _facts(landing: Landing, url: str, referrer: str | None) -> Facts:
+    origin = split_origin(url)
+    path = url[origin[2] if origin else 0 :].partition("#")[0].partition("?")[0]
+    utm = landing.utm
+    return {
+        "source": _one(landing.source),
+        "medium": _one(landing.medium),
+        "campaign": _one(landing.campaign),
+        "content": _one(utm.get("utm_content")),
+        "term": _one(utm.get("utm_term")),
+        "id": _one(utm.get("utm_id")),
+        "referrer_host": _one(referrer_host(referrer) if referrer else None),
+        "landing_path": _one(path[:MAX_STORED] or "/"),
+        "click_id": [name.lower() for name in landing.click_ids],
+    }
+
+
+def _one(value: str | None) -> tuple[str, ...]:
+    return (value.lower(),) if value else ()
 
 
 def _site_host(url: str, host: str | None) -> tuple[str | None, frozenset[str]]:
@@ -90,29 +221,30 @@ def _site_host(url: str, host: str | None) -> tuple[str | None, frozenset[str]]:
 
 def _untagged(
     click_ids: Mapping[str, str], came_from: Referrer | None, flags: frozenset[str]
-) -> Landing:
+) -> Reading:
     own_host = came_from is not None and came_from.own_host
     rows = rows_of(click_ids)
     key: tuple[str, ...] | None = None
     known = False
     if rows and rows[0].role != "hint":
-        found = _by_click(rows[0])
+        basis, found = "click_id", _by_click(rows[0])
         key = ("click", rows[0].name, click_ids[rows[0].name])
     elif came_from is not None and came_from.site is not None:
-        found = _by_site(*came_from.site)
+        basis, found = "referrer", _by_site(*came_from.site)
     elif rows:
-        found = _by_click(rows[0])
+        basis, found = "hint", _by_click(rows[0])
     elif flags:
-        return Landing(from_own_host=own_host, flags=flags)
+        return Reading(Landing(from_own_host=own_host, flags=flags))
     else:
-        return _OWN_HOST if own_host else DIRECT
+        return _FROM_OWN_HOST if own_host else _NOTHING
     if key is None:
         # An unpaid click id is as good as a referrer, which the platform hides.
         key = ("ref", found.name)
         known = found.kind in KNOWN_KINDS and not own_host
     evidence = Evidence(medium=found.medium, kind=found.kind, click=found.click)
-    return Landing(
-        channel=channel_of(evidence),
+    rule = classify(evidence)
+    landing = Landing(
+        channel=rule.channel,
         source=found.name,
         medium=found.medium,
         click_ids=click_ids,
@@ -121,6 +253,7 @@ def _untagged(
         from_own_host=own_host,
         flags=flags,
     )
+    return Reading(landing, rule.number, rule.about, basis)
 
 
 def _tagged(
@@ -128,12 +261,12 @@ def _tagged(
     click_ids: Mapping[str, str],
     came_from: Referrer | None,
     flags: frozenset[str],
-) -> Landing:
+) -> Reading:
     values = tags.values
     campaign = values.get("utm_campaign", "")
     rows = rows_of(click_ids)
     found = _tagged_source(values, rows, came_from)
-    channel = channel_of(
+    rule = classify(
         Evidence(
             tagged=True,
             source=values.get("utm_source", ""),
@@ -146,12 +279,12 @@ def _tagged(
     paid = next((row.name for row in rows if row.role != "hint"), None)
     click = f"{paid}={click_ids[paid]}" if paid else ""
     flags |= tags.flags
-    if channel == "other":
+    if rule.channel == "other":
         flags |= {"unassigned_channel"}
-    elif channel == "paid_other":
+    elif rule.channel == "paid_other":
         flags |= {"paid_medium_unknown_source"}
-    return Landing(
-        channel=channel,
+    landing = Landing(
+        channel=rule.channel,
         source=found.name or None,
         medium=found.medium or None,
         campaign=campaign or None,
@@ -162,6 +295,7 @@ def _tagged(
         from_own_host=came_from is not None and came_from.own_host,
         flags=flags,
     )
+    return Reading(landing, rule.number, rule.about, "tags")
 
 
 def _tagged_source(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -10,13 +9,12 @@ from mbuzz import protocol
 from mbuzz.server.model import Landing, TrackCall, WebEvent
 from mbuzz.server.policy import Policy
 from mbuzz.server.storage.port import EventRow
+from mbuzz.server.tracking.click_ids import PARAMETERS
 from mbuzz.server.tracking.landing import read_landing
 from mbuzz.server.tracking.storable import stored_referrer, stored_url
 
 _KNOWN_LANDINGS: Final = 4_096  # the same few pages and referrers come again and again
 _SHORT: Final = 500  # characters; longer ones are not remembered
-
-_PAGE_FIELDS: Final = frozenset({"url", "referrer", "user_agent", "prefetch"})
 
 
 class Page(NamedTuple):
@@ -37,14 +35,17 @@ class _Read(NamedTuple):
 
 @lru_cache(maxsize=_KNOWN_LANDINGS)
 def _landing(url: str, referrer: str | None, policy: Policy) -> Landing:
-    return read_landing(url, referrer, own_domains=policy.own_domains)
+    return read_landing(url, referrer, policy=policy)
 
 
 def _read(url: str, referrer: str | None, policy: Policy) -> _Read:
-    kept_url, kept_referrer = stored_url(url), stored_referrer(referrer)
+    kept_url = stored_url(
+        url, keep=policy.kept_parameters, drop=policy.dropped_parameters
+    )
+    kept_referrer = stored_referrer(referrer)
     stored = whole = _landing(kept_url, kept_referrer, policy)
     if kept_url != url or kept_referrer != referrer:
-        whole = read_landing(url, referrer, own_domains=policy.own_domains)
+        whole = read_landing(url, referrer, policy=policy)
         if whole == stored:
             whole = stored
     return _Read(kept_url, kept_referrer, stored, whole)
@@ -57,17 +58,23 @@ def page_of(call: TrackCall, policy: Policy) -> Page | None:
     """Return the page that a call is about; None if it is about none."""
     if call.url is None:
         return None
+    hide = bool(call.refused) and _hides_click_ids(call.refused, policy)
     short = len(call.url) + len(call.referrer or "") <= _SHORT
     url, referrer, stored, landing = (_read_again if short else _read)(
         call.url, call.referrer, policy
     )
-    if call.ignore_referrer or _has_tags(call):
+    if hide:
+        drop = policy.dropped_parameters | PARAMETERS
+        url = stored_url(call.url, keep=policy.kept_parameters, drop=drop)
+        stored = _landing(url, referrer, policy)
+    if hide or call.ignore_referrer or _has_tags(call):
         landing = read_landing(
             call.url,
             call.referrer,
             properties=call.properties,
             ignore_referrer=call.ignore_referrer,
-            own_domains=policy.own_domains,
+            hide_click_ids=hide,
+            policy=policy,
         )
         if landing == stored:
             landing = stored
@@ -83,11 +90,15 @@ def page_of(call: TrackCall, policy: Policy) -> Page | None:
     return Page(event, None if landing is stored else landing)
 
 
-def kept_properties(properties: Mapping[str, object]) -> Mapping[str, object]:
-    """Return what the caller said, without what has columns or is not kept at all."""
-    if _PAGE_FIELDS.isdisjoint(properties):
-        return properties
-    return {k: v for k, v in properties.items() if k not in _PAGE_FIELDS}
+def flags_of(call: TrackCall, page: Page | None) -> frozenset[str]:
+    """Return what is odd about an event, its time and its page."""
+    odd = page.event.landing.flags if page is not None else None
+    return call.flags | odd if odd else call.flags
+
+
+def _hides_click_ids(refused: frozenset[str], policy: Policy) -> bool:
+    """Tell whether nobody may recognize the visitor by an advertiser's ids."""
+    return "ads" in refused or ("gpc" in refused and policy.respect_gpc)
 
 
 def _has_tags(call: TrackCall) -> bool:

@@ -128,8 +128,19 @@ def _fold_again(
     row: int,
     at_ms: int,
 ) -> Placed:
-    """Fold what lies between the nearest gaps around *at_ms*; no more can change."""
-    before, from_ms, to_ms = _window(store, tenant, policy, visitor, at_ms)
+    home = fold_around(store, tenant, policy, visitor, at_ms).get(row)
+    assert home is not None, "the fold lost an event"
+    return Placed(session=store.session(tenant, home), changed_from_ms=at_ms)
+
+
+def fold_around(
+    store: TrackingStore, tenant: Tenant, policy: Policy, visitor: int, at_ms: int
+) -> Mapping[int, int]:
+    """Fold what lies between the nearest gaps around *at_ms*; no more can change.
+
+    The result is the session of every web event there.
+    """
+    before, from_ms, to_ms = window(store, tenant, policy, visitor, at_ms)
     rows = store.web_events(tenant, visitor, from_ms, to_ms)
     row_of = {stored.event_id: stored for stored in rows}
     folded = fold((stored_page(stored, policy) for stored in rows), policy)
@@ -137,7 +148,7 @@ def _fold_again(
     for old in before:
         if old.id not in keepers:
             store.delete_session(tenant, old.id)
-    home = None
+    homes: dict[int, int] = {}
     for session, keeper in zip(folded, keepers, strict=True):
         members = [row_of[event.event_id] for event in session.events]
         ends = members[0].id, members[-1].id
@@ -148,14 +159,12 @@ def _fold_again(
         for member in members:
             if member.session != keeper:
                 store.set_session(tenant, member.id, keeper)
-            if member.id == row:
-                home = keeper
-    assert home is not None, "the fold lost an event"
+            homes[member.id] = keeper
     _attach(store, tenant, policy, visitor, from_ms, to_ms)
-    return Placed(session=store.session(tenant, home), changed_from_ms=at_ms)
+    return homes
 
 
-def _window(
+def window(
     store: TrackingStore, tenant: Tenant, policy: Policy, visitor: int, at_ms: int
 ) -> tuple[Sequence[SessionRow], int, int]:
     """Return the sessions that no gap separates from *at_ms*, and their extent."""

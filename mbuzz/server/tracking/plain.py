@@ -31,14 +31,15 @@ from mbuzz.server.storage.port import (
     Tail,
     event_hour,
 )
-from mbuzz.server.tracking.bots import bot_reason
-from mbuzz.server.tracking.pages import Page, kept_properties, page_of, stored_page
+from mbuzz.server.tracking.bots import MOST_A_MINUTE, judge
+from mbuzz.server.tracking.pages import Page, flags_of, page_of, stored_page
+from mbuzz.server.tracking.privacy import kept_properties, kept_user_agent
 from mbuzz.server.tracking.recorded import ConversionRecorded, EventRecorded, Recorded
 from mbuzz.server.tracking.sessions import INTERNAL_UTM, is_internal_link, splits
 from mbuzz.server.tracking.sources import list_version
 
 _INTERNAL: Final = frozenset({INTERNAL_UTM})
-_MANY_VIEWS: Final = 120  # then somebody looks whether this is a program
+_MANY_VIEWS: Final = MOST_A_MINUTE  # then `process` looks whether it is a program
 
 
 class _Visit:
@@ -253,10 +254,12 @@ class PlainEvents:
         visitor = self._visitors.get(call.visitor_id or "")
         if visitor is None or not visitor.plain or not _is_known_as(visitor, call):
             return None
+        if _is_special(visitor, call, policy):
+            return None
         page = page_of(call, policy)
         reason = None
         if page is not None:
-            reason = bot_reason(call.user_agent, prefetch=call.prefetch)
+            reason = judge(call, policy)
         if reason is None and not self._fits(visitor, call, page):
             return None
         return self._keep(visitor, call, policy, hour, page, reason)
@@ -284,7 +287,7 @@ class PlainEvents:
         if reason is None:
             visit = self._place(visitor, call, page, row, policy)
         self._lines.append(
-            _line(row, hour, call, visitor.id, identity, visit, page, reason)
+            _line(row, hour, call, visitor.id, identity, visit, page, reason, policy)
         )
         session_id = call.session_id
         if session_id is None and visit is not None:
@@ -413,6 +416,15 @@ def _is_known_as(visitor: _Visitor, call: TrackCall) -> bool:
     return visitor.link is not None and visitor.link.user_id == call.user_id
 
 
+def _is_special(visitor: _Visitor, call: TrackCall, policy: Policy) -> bool:
+    """Tell whether the account's settings may keep the event, or part of it, out."""
+    return (
+        bool(call.refused)
+        or (policy.strict_visitors and visitor.new)
+        or not (policy.auto_link or call.user_id is None)
+    )
+
+
 def _line(
     row: int,
     hour: int,
@@ -422,6 +434,7 @@ def _line(
     visit: _Visit | None,
     page: Page | None,
     reason: str | None,
+    policy: Policy,
 ) -> EventLine:
     said_ms = call.said_ms
     return EventLine(
@@ -439,10 +452,10 @@ def _line(
         None if page is None else page.event.url,
         None if page is None else page.event.referrer,
         None if page is None else page.kept_landing,
-        None,
+        kept_user_agent(call.user_agent, policy),
         reason,
-        call.flags,
-        kept_properties(call.properties),
+        flags_of(call, page),
+        kept_properties(call.properties, policy),
     )
 
 

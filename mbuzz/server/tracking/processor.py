@@ -18,13 +18,14 @@ from mbuzz.server.storage.port import (
     TrackingStore,
 )
 from mbuzz.server.tracking import identity as identities
-from mbuzz.server.tracking.bots import bot_reason
+from mbuzz.server.tracking import privacy
+from mbuzz.server.tracking.bots import FLOOD, MOST_A_MINUTE, judge
 from mbuzz.server.tracking.conversions import (
     attribute,
     attribute_again,
     attribute_covered,
 )
-from mbuzz.server.tracking.pages import Page, kept_properties, page_of
+from mbuzz.server.tracking.pages import Page, flags_of, page_of
 from mbuzz.server.tracking.placement import place
 from mbuzz.server.tracking.recorded import (
     ConversionRecorded,
@@ -35,12 +36,16 @@ from mbuzz.server.tracking.recorded import (
     Refused,
 )
 
+_MINUTE_MS = 60_000
+
 
 def process(
     store: TrackingStore, tenant: Tenant, policy: Policy, call: Call
 ) -> Recorded:
     """Carry out one call under its account's policy."""
     try:
+        if policy.strict_visitors:
+            _refuse_unknown(store, tenant, call)
         match call:
             case TrackCall():
                 return _record_event(store, tenant, policy, call)
@@ -56,12 +61,29 @@ def process(
         return Refused(error=str(error))
 
 
+def _refuse_unknown(store: TrackingStore, tenant: Tenant, call: Call) -> None:
+    """Refuse a visitor that no page view has made, where the account wants that."""
+    if isinstance(call, AliasCall) or (isinstance(call, TrackCall) and call.url):
+        return
+    known = call.visitor_id
+    if known is not None and store.visitor(tenant, known) is None:
+        raise identities.RefusedError("Visitor not found")
+
+
 # -- events --
 
 
 def _record_event(
     store: TrackingStore, tenant: Tenant, policy: Policy, call: TrackCall
 ) -> EventRecorded:
+    if "analytics" in call.refused and policy.refused_consent == "drop":
+        return EventRecorded(
+            event_id=call.event_id,
+            event_type=call.event_type,
+            visitor_id=None,  # or the answer would set the cookie
+            session_id=None,
+            dropped=True,
+        )
     stored = store.repeated(tenant, call)
     if stored is not None:
         return EventRecorded(
@@ -75,8 +97,12 @@ def _record_event(
         store, tenant, policy, call.visitor_id, call.user_id, call.occurred_at_ms
     )
     page = page_of(call, policy)
-    reason = bot_reason(call.user_agent, prefetch=call.prefetch) if page else None
-    row = store.insert_event(tenant, _new_event(call, visitor, identity, page, reason))
+    reason = judge(call, policy) if page else None
+    if page and visitor is not None and reason is None:
+        reason = _flood(store, tenant, visitor, call.occurred_at_ms)
+    row = store.insert_event(
+        tenant, _new_event(call, policy, visitor, identity, page, reason)
+    )
     assert row is not None, "one writer: the id was free a moment ago"
     session_id = None
     if visitor is not None and reason is None:
@@ -88,6 +114,20 @@ def _record_event(
         session_id=session_id or call.session_id,
         bot=reason is not None,
     )
+
+
+def _flood(
+    store: TrackingStore, tenant: Tenant, visitor: int, at_ms: int
+) -> str | None:
+    """Tell whether a visitor is faster than people are.
+
+    The minute is counted only for visits of so many pages that it could be.
+    """
+    latest = store.latest_sessions(tenant, visitor)
+    if not any(session.page_view_count >= MOST_A_MINUTE for session in latest):
+        return None
+    count = store.count_web_events(tenant, visitor, at_ms - _MINUTE_MS + 1, at_ms)
+    return FLOOD if count >= MOST_A_MINUTE else None
 
 
 def _who(
@@ -104,7 +144,7 @@ def _who(
         visitor = store.ensure_visitor(tenant, visitor_id, at_ms)
     if user_id is not None:
         identity = identities.find_or_create(store, tenant, user_id, at_ms)
-    if visitor is None or identity is None:
+    if visitor is None or identity is None or not policy.auto_link:
         return visitor, identity
     since_ms = identities.link(store, tenant, visitor, identity, at_ms)
     _renew(store, tenant, policy, visitor, identity, since_ms)
@@ -128,6 +168,7 @@ def _renew(
 
 def _new_event(
     call: TrackCall,
+    policy: Policy,
     visitor: int | None,
     identity: int | None,
     page: Page | None,
@@ -145,9 +186,10 @@ def _new_event(
         url=page.event.url if page else None,
         referrer=page.event.referrer if page else None,
         landing=page.kept_landing if page else None,
+        user_agent=privacy.kept_user_agent(call.user_agent, policy),
         bot_reason=reason,
-        flags=call.flags,
-        properties=kept_properties(call.properties),
+        flags=flags_of(call, page),
+        properties=privacy.kept_properties(call.properties, policy),
     )
 
 
@@ -266,7 +308,7 @@ def _record_conversion(
             converted_at_ms=call.converted_at_ms,
             received_at_ms=call.received_at_ms,
             is_acquisition=call.is_acquisition,
-            properties=kept_properties(call.properties),
+            properties=privacy.kept_properties(call.properties, policy),
         ),
     )
     assert row is not None, "one writer: the key was free a moment ago"

@@ -19,6 +19,7 @@ class EventRecorded(NamedTuple):
     session_id: str | None
     bot: bool = False
     duplicate: bool = False
+    dropped: bool = False  # there was no consent, so nothing is stored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

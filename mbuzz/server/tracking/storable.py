@@ -23,16 +23,25 @@ _SEARCH_TERMS: Final = frozenset({"q", "p", "wd", "text", "query"})
 _UNSTORABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
 
-def stored_url(url: str) -> str:
+def stored_url(
+    url: str,
+    *,
+    keep: frozenset[str] = frozenset(),
+    drop: frozenset[str] = frozenset(),
+) -> str:
     """Return *url* for storage: without secrets and e-mail addresses, and cut.
 
-    Parameters whose names sound secret go, with user name and password; a fragment
-    with parameters goes as a whole.
+    Parameters whose names sound secret go, except those of *keep*, and all of *drop*;
+    user name and password go as well, and a fragment with parameters as a whole.
     """
     url, _, fragment = _UNSTORABLE.sub("", url).strip().partition("#")
     start, _, query = url.partition("?")
     start = _public_path(start)
-    kept = [part for part in query.split("&") if part.strip() and not _is_secret(part)]
+    kept = [
+        part
+        for part in query.split("&")
+        if part.strip() and not _is_secret(part, keep, drop)
+    ]
     if kept:
         start += "?" + "&".join(map(_public_parameter, kept))
     if fragment.strip() and "=" not in fragment and not has_email(fragment):
@@ -78,8 +87,12 @@ def _public_path(url: str) -> str:
     return start + url
 
 
-def _is_secret(parameter: str) -> bool:
+def _is_secret(parameter: str, keep: frozenset[str], drop: frozenset[str]) -> bool:
     name = parameter_name(parameter.partition("=")[0])
+    if name in drop:
+        return True
+    if name in keep:
+        return False
     if name in _SECRET_NAMES or has_email(name):
         return True
     return not _SECRET_WORDS.isdisjoint(_WORD.findall(name))

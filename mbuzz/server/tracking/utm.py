@@ -42,6 +42,29 @@ _ABSENT: Final = frozenset(
         "none",
     }
 )
+# Read only where an account asks for it: many sites have a "ref" of another meaning.
+# Source: Matomo's and Piwik's names; those of Plausible and Umami.
+_ALIASES: Final = MappingProxyType(
+    {
+        **{
+            f"{prefix}_{name}": f"utm_{tag}"
+            for prefix in ("mtm", "pk")
+            for name, tag in (
+                ("source", "source"),
+                ("medium", "medium"),
+                ("campaign", "campaign"),
+                ("cpn", "campaign"),
+                ("keyword", "term"),
+                ("kwd", "term"),
+                ("content", "content"),
+                ("cid", "id"),
+            )
+        },
+        "ref": "utm_source",
+        "source": "utm_source",
+        "via": "utm_source",
+    }
+)
 _PAIR: Final = re.compile(r"(?:^|&)([^&=]+)=?([^&]*)")
 # Surrogates cannot be stored as UTF-8.
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
@@ -103,12 +126,16 @@ def has_email(value: str) -> bool:
 
 
 def read_tags(
-    pairs: Iterable[tuple[str, str]], properties: Mapping[str, object] | None = None
+    pairs: Iterable[tuple[str, str]],
+    properties: Mapping[str, object] | None = None,
+    *,
+    aliases: bool = False,
 ) -> Tags:
     """Return the campaign tags of a URL's *pairs* and of an event's *properties*.
 
     Properties beat the URL; of repeated parameters the first that says something wins.
-    Flags: ``truncated``, ``unexpanded_template``.
+    With *aliases* other tools' names count where there is no utm_* at all. Flags:
+    ``truncated``, ``unexpanded_template``.
     """
     said = [(name, decode(raw)) for name, raw in pairs if name in _NAMES]
     if properties:
@@ -118,6 +145,13 @@ def read_tags(
             if name.lower() in _NAMES and type(value) in (str, int)
         ]
         said = explicit + said
+    tags = _tags(said)
+    if aliases and not tags.values:
+        tags = _tags((_ALIASES[n], decode(raw)) for n, raw in pairs if n in _ALIASES)
+    return tags
+
+
+def _tags(said: Iterable[tuple[str, str]]) -> Tags:
     found: dict[str, str] = {}
     flags: frozenset[str] = frozenset()
     for name, value in said:

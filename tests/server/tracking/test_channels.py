@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from mbuzz.server.model import CHANNELS
-from mbuzz.server.tracking.channels import RULES, Evidence, channel_of, is_ad, is_paid
+from mbuzz.server.tracking.channels import (
+    RULES,
+    Evidence,
+    channel_of,
+    classify,
+    is_ad,
+    is_paid,
+)
 from mbuzz.server.tracking.landing import read_landing
 
 CASES = json.loads(
@@ -27,8 +34,8 @@ def test_all_recorded_cases_are_here():
 
 
 def test_table_covers_every_channel_but_other_in_order():
-    assert [rule for rule, _, _ in RULES] == [f"C{n}" for n in range(1, 20)]
-    assert {channel for _, channel, _ in RULES} | {"other"} == set(CHANNELS)
+    assert [rule.number for rule in RULES] == [f"C{n}" for n in range(1, 20)]
+    assert {rule.channel for rule in RULES} | {"other"} == set(CHANNELS)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +81,8 @@ def test_table_covers_every_channel_but_other_in_order():
 )
 def test_rule(rule, channel, evidence):
     assert channel_of(evidence) == channel
+    if " D3" not in rule and channel != "other":
+        assert classify(evidence).number == rule.partition(" ")[0]
 
 
 @pytest.mark.parametrize(

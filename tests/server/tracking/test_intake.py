@@ -118,7 +118,8 @@ def left(stores, tenant):
         "events": rows(
             "SELECT e.event_id, e.event_type, v.visitor_id, i.user_id, e.id_hour,"
             " e.occurred_at_ms, e.received_at_ms, e.said_at_ms, e.url, e.referrer,"
-            " e.landing, e.bot_reason, e.flags, e.properties, e.client_session_id,"
+            " e.landing, e.user_agent, e.bot_reason, e.flags, e.properties,"
+            " e.client_session_id,"
             " s.started_at_ms, s.landing_url"
             " FROM events e LEFT JOIN visitors v ON v.id = e.visitor"
             " LEFT JOIN identities i ON i.id = e.identity"
@@ -157,17 +158,17 @@ def test_batches_leave_what_single_calls_leave(memory, first, merged):
         check_same(memory, plan(seed), merged)
 
 
-def check_same(memory, batches, merged):
+def check_same(memory, batches, merged, policy=DEFAULT):
     one, other = (Tenant(next(accounts), live=True) for _ in range(2))
 
     def at_once(stores):
         if merged:  # requests that wait together are taken together
-            return record(stores, [Batch(one, DEFAULT, batch) for batch in batches])
-        return [record(stores, [Batch(one, DEFAULT, batch)])[0] for batch in batches]
+            return record(stores, [Batch(one, policy, batch) for batch in batches])
+        return [record(stores, [Batch(one, policy, batch)])[0] for batch in batches]
 
     def one_by_one(stores):
         return [
-            [process(stores.tracking, other, DEFAULT, call) for call in batch]
+            [process(stores.tracking, other, policy, call) for call in batch]
             for batch in batches
         ]
 

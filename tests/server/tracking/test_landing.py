@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mbuzz.server.model import CHANNELS, DIRECT
+from mbuzz.server.policy import Policy
 from mbuzz.server.tracking.landing import read_landing
 
 SITE = "https://www.acme.example/"
@@ -298,9 +299,9 @@ def test_R7_request_host_is_the_site_of_a_path():
 
 
 def test_R3_own_domains_are_no_source():
-    own = frozenset({"acme-pay.test"})
+    own = Policy(own_domains=frozenset({"acme-pay.test"}))
 
-    assert land("", "https://x.acme-pay.test/", own_domains=own) is DIRECT
+    assert land("", "https://x.acme-pay.test/", policy=own) is DIRECT
 
 
 def test_site_host_is_not_taken_from_the_referrer():

@@ -2,8 +2,10 @@
 
 import pytest
 
+from mbuzz.server.policy import Policy
 from mbuzz.server.tracking.referrers import Referrer, read_referrer, referrer_host
 
+OWN = Policy(own_domains=frozenset({"own.test"}))
 SITE = "www.acme.example"
 
 
@@ -77,4 +79,4 @@ def test_R1_host_of_a_referrer(referrer, host):
     ],
 )
 def test_referrer_seen_from_a_site(rule, referrer, site, expected):
-    assert read_referrer(referrer, site, frozenset({"own.test"})) == expected
+    assert read_referrer(referrer, site, OWN) == expected
