@@ -84,12 +84,13 @@ def _serve(settings: ServerSettings, warnings: tuple[str, ...]) -> int:
     from mbuzz.cli.running import listen, until_stopped, wait_for
     from mbuzz.clock import SYSTEM_CLOCK
     from mbuzz.server import bootstrap, gauges
-    from mbuzz.server.app import create_app
+    from mbuzz.server.app import create_app, scheduler
 
     logger = logging.getLogger("mbuzz.server")
     for warning in warnings:
         logger.warning("option ignored (why=%s)", warning)
     app = create_app(settings)
+    jobs = scheduler(app.storage)
     with until_stopped() as stopped:
         try:
             server = listen(
@@ -106,6 +107,7 @@ def _serve(settings: ServerSettings, warnings: tuple[str, ...]) -> int:
                 )
                 sys.setswitchinterval(_SWITCH_INTERVAL)
                 server.start()
+                jobs.start()
                 _announce(server.url, settings.database, first)
                 # people have just read that
                 level = logging.INFO if settings.log_format == "json" else logging.DEBUG
@@ -116,6 +118,7 @@ def _serve(settings: ServerSettings, warnings: tuple[str, ...]) -> int:
                 _tell_of_the_end(app, settings)
                 server.shutdown(settings.stop_timeout)
         finally:
+            jobs.stop()
             app.close()
     logger.log(level, "stopped (host=%s, port=%d)", settings.host, server.port)
     return 0

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from mbuzz.server.privacy.keeping import check_retention
 from mbuzz.server.tracking.channel_rules import parse_rules
 from mbuzz.server.tracking.hosts import normalize_host
 
@@ -176,6 +177,19 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 "kept_parameters", "parameters of URLs kept although they sound secret"
             ),
             _parameters("dropped_parameters", "more parameters not kept of URLs"),
+            (
+                "retention",
+                Setting(
+                    'days that things are kept, such as {"events_days": 90}; 0: for ever',
+                    {},
+                    check_retention,
+                ),
+            ),
+            _choice(
+                "erase_conversions",
+                "what becomes of the conversions of who is erased",
+                *("anonymise", "full"),
+            ),
         ]
     )
 )

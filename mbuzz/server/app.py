@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from mbuzz import guard
 from mbuzz.clock import SYSTEM_CLOCK, Clock
@@ -24,10 +24,15 @@ from mbuzz.server.http.request import Request
 from mbuzz.server.http.response import Response, error_response
 from mbuzz.server.http.routes import Router
 from mbuzz.server.ingestion.ratelimit import RateLimiter
+from mbuzz.server.jobs import Job, Scheduler
 from mbuzz.server.metrics import Metrics
+from mbuzz.server.privacy import erasure, retention
 from mbuzz.server.settings import ServerSettings
 from mbuzz.server.storage.port import Storage, StorageError
 from mbuzz.server.storage.sqlite import SqliteStorage
+
+# All that is done beside answering; `mbuzz serve` does it, elsewhere `mbuzz jobs run`.
+JOBS: Final[tuple[Job, ...]] = (*erasure.JOBS, *retention.JOBS)
 
 _logger = logging.getLogger("mbuzz.server")
 
@@ -173,3 +178,8 @@ def create_app(
     # Not every server tells an application that it ends.
     atexit.register(app.close)
     return app
+
+
+def scheduler(storage: Storage, clock: Clock = SYSTEM_CLOCK) -> Scheduler:
+    """Return what does the backend's jobs on a database."""
+    return Scheduler(storage, clock, JOBS)

@@ -27,6 +27,7 @@ from mbuzz.server.model import (
 )
 from mbuzz.server.roles import ADMIN, MEMBER, OWNER
 from mbuzz.server.storage import port
+from mbuzz.server.storage.privacy_port import Erasure, Person
 from tests.server.conftest import Caller
 from tests.server.dashboard.client import Browser
 from tests.server.sql_guard import fault
@@ -98,6 +99,13 @@ ASKED = {
     "GET /reports/channels": [({}, "", None), ({}, "format=csv&currency=USD", None)],
     "GET /reports/quality": [({}, "", None)],
     "GET /validate": [({}, "", None)],
+    "DELETE /visitors/{id}": [({"id": "visitor-{mark}"}, "", None)],
+    "GET /visitors/{id}/export": [({"id": "visitor-{mark}"}, "", None)],
+    "DELETE /users/{id}": [({"id": "only-{mark}"}, "", None)],
+    "DELETE /users": [({}, f"email={MARK}%40example.com", None)],
+    "GET /users/{id}/export": [({"id": "only-{mark}"}, "", None)],
+    "GET /users/export": [({}, f"user_id=only-{MARK}", None)],
+    "GET /jobs/{id}": [({"id": "job_{mark}"}, "", None)],
 }
 # Answers to ids that only B has, where it is one id that is asked for.
 NOT_FOUND = {404, 422}
@@ -440,6 +448,27 @@ def conversion_row(_town, rows):
     )
 
 
+def person_value(_town, rows):
+    return Person(
+        visitors=(rows["visitors"],),
+        shared=(rows["visitors"],),
+        identities=(rows["identities"],),
+    )
+
+
+def erasure_value(town, rows):
+    return Erasure(
+        id=1,
+        public_id="job_1",
+        tenant=live(town.a),
+        actor="x",
+        status="done",
+        person=person_value(town, rows),
+        counts={"events": 9},
+        created_at_ms=NOW_MS,
+    )
+
+
 def bulk_rows(_town, rows):
     longer = port.LongerSession(
         id=rows["sessions"],
@@ -515,6 +544,17 @@ VALUES = {
     "since_ms": NOW_MS,
     "last_event_at_ms": NOW_MS + 1,
     "set_session.session": None,
+    # privacy
+    "person": person_value,
+    "erasure": erasure_value,
+    "erasure.public_id": "job_1",
+    "ids": [("visitor", SAME["visitor"]), ("user", SAME["user"])],
+    "texts": [MARK],
+    "most": 5,
+    "after": 0,
+    "before_ms": NOW_MS + DAY_MS,
+    "referred_from_ms": NOW_MS + DAY_MS,
+    "secret": "x",
     # accounts
     "account": lambda town, _rows: town.a.account,
     "account_id": lambda town, _rows: town.a.account.id,
@@ -553,6 +593,13 @@ FOR_ALL = {
     "create_login": "of a user who has just shown a password",
     "delete_login": "the digest of a log-in's token is its secret",
     "next_rows": "row numbers, which tell nothing",
+    "kept_accounts": "retention's list",
+    "next_erasure": "the job erases for all; each says whose it is",
+    "unscrubbed": "the journal is everybody's",
+    "set_scrubbed": "the same",
+    **dict.fromkeys(
+        ("jobs", "add_job", "claim_job", "renew_job", "finish_job"), "the backend's own"
+    ),
 }
 
 
@@ -570,6 +617,11 @@ def methods():
 
 
 METHODS = [(s, m, f) for s, m, f in methods() if m not in FOR_ALL]
+# What is done to an account as a whole.
+OF_BOTH = {
+    "privacy.erase_account",
+    *(f"{store}.{method}" for store, method, _ in METHODS if store == "accounts"),
+}
 
 
 def arguments(function, method, values, tenant):
@@ -679,7 +731,7 @@ WHO = {
         for case in METHODS
         for who in WHO
         # accounts, keys and users are of both environments
-        if not (case[0] == "accounts" and who == "the test data")
+        if not (ids_of(case) in OF_BOTH and who == "the test data")
     ],
 )
 def test_no_method_of_a_store_reaches_others(town, who, case):
@@ -708,7 +760,7 @@ def test_no_method_of_a_store_reaches_others(town, who, case):
 
 
 # These return the number of a row that they make, or refuse one that nobody has.
-NEW_ROWS = {"insert_event", "insert_session", "insert_conversion"}
+NEW_ROWS = {"insert_event", "insert_session", "insert_conversion", "add_erasure"}
 
 
 def test_the_methods_find_something_for_who_it_belongs_to(town):

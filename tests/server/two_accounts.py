@@ -74,6 +74,7 @@ def said(mark):
             "revenue": "5.00",
             "order_id": f"order-{mark}",
         },
+        {"type": "identify", "user_id": f"only-{mark}", "traits": {"name": mark}},
     ]
 
 

@@ -9,6 +9,7 @@ from mbuzz.clock import Clock
 from mbuzz.server.http.access import Access
 from mbuzz.server.http.deferred import Deferred
 from mbuzz.server.http.intake_api import IntakeApi
+from mbuzz.server.http.privacy_api import PrivacyApi
 from mbuzz.server.http.report_api import ReportApi
 from mbuzz.server.http.request import Request
 from mbuzz.server.http.routes import Route
@@ -38,6 +39,7 @@ class Api:
             self._intake,
             SessionsApi(storage, clock),
             ReportApi(storage, clock),
+            PrivacyApi(storage, clock),
             self._service,
         )
 

@@ -22,6 +22,7 @@ from mbuzz.server.storage.port import (
     StoredEvent,
     Tail,
 )
+from mbuzz.server.storage.suppression_sql import SqlSuppressionStore
 
 _EVENTS = (
     *("id", "account_id", "live", "id_hour", "event_id", "event_type", "visitor"),
@@ -40,10 +41,11 @@ def insert_sql(table: str, columns: tuple[str, ...], rows: int) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {values}"
 
 
-class SqlBulkStore:
+class SqlBulkStore(SqlSuppressionStore):
     """`BulkStore` in SQL."""
 
     def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
         self._db = connection
 
     # -- what is known --
@@ -89,7 +91,7 @@ class SqlBulkStore:
         rows = self._db.rows(
             "SELECT s.visitor, s.id, s.public_id, s.client_session_id,"
             " s.started_at_ms, s.last_event_at_ms, s.page_view_count, s.landing_url,"
-            " s.referrer, l.client_session_id, f.landing"
+            " s.referrer, l.client_session_id, f.landing, s.sealed"
             " FROM json_each(:visitors) j JOIN sessions s ON s.id IN ("
             f"SELECT id FROM sessions WHERE {TENANT} AND visitor = j.value"
             " ORDER BY started_at_ms DESC, last_event_at_ms DESC, id DESC LIMIT 2)"
@@ -101,8 +103,8 @@ class SqlBulkStore:
         )
         found: dict[int, list[Tail]] = {}
         for row in rows:
-            visitor, *known = row
-            tail = Tail._make([*known[:-1], load_landing(known[-1])])
+            visitor, *known, landing, sealed = row
+            tail = Tail._make([*known, load_landing(landing), bool(sealed)])
             found.setdefault(visitor, []).append(tail)
         return found
 
@@ -215,7 +217,9 @@ class SqlBulkStore:
                 " json_extract(value, '$[2]') AS last_event_at_ms,"
                 " json_extract(value, '$[3]') AS page_views,"
                 " json_extract(value, '$[4]') AS flags FROM json_each(:rows)) v"
-                f" WHERE {TENANT} AND sessions.id = v.id",
+                # The pluses keep its planner from reading every session for each row.
+                " WHERE +account_id = :account_id AND +live = :live"
+                " AND sessions.id = v.id",
                 {**owner(tenant), "rows": _array(rows.longer)},
             )
         if rows.confirmed:

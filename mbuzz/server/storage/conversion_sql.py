@@ -111,8 +111,8 @@ class SqlConversionStore:
         visitors: Iterable[int],
         from_ms: int,
     ) -> Sequence[ConversionRow]:
-        rows = self._db.rows(
-            f"{_CONVERSION} AND c.converted_at_ms >= :from_ms"
+        rows = self._db.rows(  # but the frozen: what they were credited to is gone
+            f"{_CONVERSION} AND c.converted_at_ms >= :from_ms AND c.frozen = 0"
             f" AND (c.identity IN ({in_list(list(identities))})"
             f" OR c.visitor IN ({in_list(list(visitors))}))",
             {**owner(tenant), "from_ms": from_ms},

@@ -106,6 +106,15 @@ class SqlIdentityStore:
             {**owner(tenant), "old": old_root, "new": new_root},
         )
 
+    def links_end(self, tenant: Tenant, visitor: int) -> int:
+        """Return when the last closed link of a visitor ended, 0 if there is none."""
+        ((until_ms,),) = self._db.rows(
+            f"SELECT COALESCE(MAX(linked_until_ms), 0) FROM links WHERE {TENANT}"
+            " AND visitor = :visitor",
+            {**owner(tenant), "visitor": visitor},
+        )
+        return int(until_ms)
+
     def link_at(self, tenant: Tenant, visitor: int, at_ms: int) -> int | None:
         row = first(
             self._db.rows(

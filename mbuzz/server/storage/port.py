@@ -21,6 +21,11 @@ from mbuzz.server.model import (
     TrackCall,
 )
 from mbuzz.server.policy import Policy
+from mbuzz.server.storage.privacy_port import (
+    JobStore,
+    PrivacyStore,
+    SuppressionStore,
+)
 
 T = TypeVar("T")
 P = TypeVar("P")
@@ -106,6 +111,7 @@ class SessionRow:
     first_event: int
     last_event: int
     page_view_count: int = 0
+    sealed: bool = False  # its events are deleted: it cannot be folded again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,6 +200,7 @@ class Tail(NamedTuple):
     referrer: str | None
     last_client_session_id: str | None
     landing: Landing | None
+    sealed: bool
 
 
 class LinkRow(NamedTuple):
@@ -410,7 +417,7 @@ class AccountStore(Protocol):
     def audit_entries(self, account_id: int, limit: int) -> Sequence[AuditEntry]: ...
 
 
-class TrackingStore(Protocol):
+class TrackingStore(SuppressionStore, Protocol):
     """What happened, to whom."""
 
     def reply(
@@ -434,6 +441,7 @@ class TrackingStore(Protocol):
     def root(self, tenant: Tenant, identity: int) -> int: ...
     def group(self, tenant: Tenant, root: int) -> Sequence[int]: ...
     def set_root(self, tenant: Tenant, old_root: int, new_root: int) -> None: ...
+    def links_end(self, tenant: Tenant, visitor: int) -> int: ...
     def link_at(self, tenant: Tenant, visitor: int, at_ms: int) -> int | None: ...
     def current_link(self, tenant: Tenant, visitor: int) -> tuple[int, int] | None: ...
     def linked_identities(self, tenant: Tenant, visitor: int) -> Sequence[int]: ...
@@ -554,7 +562,7 @@ class TrackingStore(Protocol):
     def credits(self, tenant: Tenant, conversion: int) -> Sequence[Credit]: ...
 
 
-class BulkStore(Protocol):
+class BulkStore(SuppressionStore, Protocol):
     """Many events at once."""
 
     def next_rows(self) -> tuple[int, int, int]: ...
@@ -606,6 +614,10 @@ class Stores(Protocol):
     def bulk(self) -> BulkStore: ...
     @property
     def reports(self) -> ReportStore: ...
+    @property
+    def privacy(self) -> PrivacyStore: ...
+    @property
+    def jobs(self) -> JobStore: ...
 
 
 class Storage(Protocol):
@@ -661,6 +673,10 @@ class Storage(Protocol):
 
     def check(self) -> None:
         """Raise `StorageError` if the database cannot be used now."""
+        ...
+
+    def scrub(self) -> bool:
+        """Let nothing that was deleted stand in a journal; False: busy, try later."""
         ...
 
     def close(self) -> None:

@@ -24,8 +24,10 @@ from mbuzz.server.storage.condition import (
 )
 from mbuzz.server.storage.connection import Params, Row
 from mbuzz.server.storage.group_commit import GroupCommit, Work
+from mbuzz.server.storage.job_sql import SqlJobStore
 from mbuzz.server.storage.port import StorageBusyError, StorageError, Stores
 from mbuzz.server.storage.report_sql import SqlReportStore
+from mbuzz.server.storage.retention_sql import SqlPrivacyStore
 from mbuzz.server.storage.tracking_sql import SqlTrackingStore
 from mbuzz.server.storage.turns import Turns
 
@@ -91,6 +93,8 @@ class _SqlStores:
         self.tracking = SqlTrackingStore(connection)
         self.bulk = SqlBulkStore(connection)
         self.reports = SqlReportStore(connection)
+        self.privacy = SqlPrivacyStore(connection)
+        self.jobs = SqlJobStore(connection)
 
 
 class _Reader:
@@ -193,6 +197,7 @@ class SqliteStorage:
             writer.execute("PRAGMA synchronous = FULL")
             writer.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             writer.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+            writer.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten
             migrate(writer, self.path)
             undo.pop_all()
         return writer
@@ -375,6 +380,29 @@ class SqliteStorage:
             "wal_bytes": None if self._memory else file_size(f"{self._where}-wal"),
             "free_bytes": None if self._memory else free_bytes(self._where),
         }
+
+    def scrub(self) -> bool:
+        """Let nothing that was deleted stand in a journal; False: busy, try later.
+
+        On a connection of its own: most of the journal is copied without anybody
+        waiting, and writers wait only for the rest.
+        """
+        if self._memory:
+            return True
+        try:
+            self._check_file()
+            raw = self._connect()
+        except sqlite3.Error as error:
+            raise StorageError(f"the database cannot be opened: {error}") from error
+        try:
+            raw.execute("PRAGMA busy_timeout = 1000")
+            raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            (busy, _, _) = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.OperationalError:
+            return False
+        finally:
+            raw.close()
+        return not busy
 
     def close(self) -> None:
         """Finish what is queued and let the database go."""

@@ -32,6 +32,7 @@ from mbuzz.server.storage.port import (
     event_hour,
 )
 from mbuzz.server.storage.source_sql import SqlSourceStore
+from mbuzz.server.storage.suppression_sql import SqlSuppressionStore
 
 _EVENT = (
     "id, session, event_id, occurred_at_ms, url, event_type, client_session_id,"
@@ -39,7 +40,7 @@ _EVENT = (
 )
 _SESSION = (
     "id, public_id, client_session_id, started_at_ms, last_event_at_ms,"
-    " first_event, last_event, page_view_count"
+    " first_event, last_event, page_view_count, sealed"
 )
 
 
@@ -67,11 +68,16 @@ def _session_row(row: Row) -> SessionRow:
         first_event=row[5],
         last_event=row[6],
         page_view_count=row[7],
+        sealed=bool(row[8]),
     )
 
 
 class SqlTrackingStore(
-    SqlIdentityStore, SqlGroupStore, SqlConversionStore, SqlSourceStore
+    SqlIdentityStore,
+    SqlGroupStore,
+    SqlConversionStore,
+    SqlSourceStore,
+    SqlSuppressionStore,
 ):
     """`TrackingStore` in SQL; people, groups and conversions are in the bases."""
 

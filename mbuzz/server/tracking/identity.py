@@ -34,8 +34,10 @@ def link(
     """
     current = store.current_link(tenant, visitor)
     if current is None:
-        store.add_link(tenant, visitor, identity, 0, at_ms)
-        return 0
+        # Unless somebody was here before, and who was next is erased.
+        from_ms = store.links_end(tenant, visitor)
+        store.add_link(tenant, visitor, identity, from_ms, at_ms)
+        return from_ms
     linked, said_ms = current
     if at_ms < said_ms:
         return None

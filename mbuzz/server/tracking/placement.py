@@ -45,9 +45,14 @@ def place(
         return _begin(store, tenant, policy, visitor, row, event)
     newest = max(session.last_event_at_ms for session in latest)
     ended_together = len({session.last_event_at_ms for session in latest}) < len(latest)
+    sealed = _sealed_near(store, tenant, policy, visitor, event.occurred_at_ms, latest)
+    if sealed is not None:
+        return _join_sealed(store, tenant, sealed, row, event)
     if event.occurred_at_ms <= newest or ended_together:
         return _fold_again(store, tenant, policy, visitor, row, event.occurred_at_ms)
     session = latest[0]  # of those that began together the one that ended last
+    if session.sealed:  # and over
+        return _begin(store, tenant, policy, visitor, row, event)
     events = store.web_event_rows(tenant, {session.first_event, session.last_event})
     opening = stored_page(events[session.first_event], policy)
     latest_page = stored_page(events[session.last_event], policy)
@@ -68,6 +73,60 @@ def place(
         return Placed(session=session)
     _attach(store, tenant, policy, visitor, end_ms, event.occurred_at_ms)
     return Placed(session=session, covered_from_ms=end_ms)
+
+
+def _sealed_near(
+    store: TrackingStore,
+    tenant: Tenant,
+    policy: Policy,
+    visitor: int,
+    at_ms: int,
+    latest: Sequence[SessionRow],
+) -> SessionRow | None:
+    """Return the session that an event is in or beside, if that one is sealed."""
+    timeout_ms = policy.session_timeout_ms
+    near = latest  # others ended before these
+    if at_ms < max(session.last_event_at_ms for session in latest):
+        near = store.sessions_between(
+            tenant, visitor, at_ms - timeout_ms, at_ms + timeout_ms
+        )
+    if not any(session.sealed for session in near):
+        return None
+    begun = [session for session in near if session.started_at_ms <= at_ms]
+    home = max(
+        (one for one in begun if at_ms < one.last_event_at_ms + timeout_ms),
+        key=_begin_of,
+        default=None,
+    )
+    if home is None and len(begun) < len(near):
+        home = min((one for one in near if one not in begun), key=_begin_of)
+        if home.started_at_ms - timeout_ms >= at_ms:
+            return None
+    return home if home is not None and home.sealed else None
+
+
+def _begin_of(session: SessionRow) -> tuple[int, int]:
+    return session.started_at_ms, session.last_event_at_ms
+
+
+def _join_sealed(
+    store: TrackingStore, tenant: Tenant, session: SessionRow, row: int, event: WebEvent
+) -> Placed:
+    """Let a late event join a session whose events are deleted.
+
+    Nobody can tell any more whether it splits it, or came first: the session keeps its
+    source and its begin, and only becomes longer.
+    """
+    store.extend_session(
+        tenant,
+        session.id,
+        session.last_event,
+        max(session.last_event_at_ms, event.occurred_at_ms),
+        int(event.is_page_view),
+        frozenset(),
+    )
+    store.set_session(tenant, row, session.id)
+    return Placed(session=session)
 
 
 def _attach(
@@ -141,7 +200,12 @@ def fold_around(
     The result is the session of every web event there.
     """
     before, from_ms, to_ms = window(store, tenant, policy, visitor, at_ms)
-    rows = store.web_events(tenant, visitor, from_ms, to_ms)
+    walls = _sealed_ids(store, tenant, policy, visitor, from_ms, to_ms)
+    rows = [
+        stored
+        for stored in store.web_events(tenant, visitor, from_ms, to_ms)
+        if stored.session not in walls
+    ]
     row_of = {stored.event_id: stored for stored in rows}
     folded = fold((stored_page(stored, policy) for stored in rows), policy)
     keepers = _keep_ids(folded, row_of, before)
@@ -171,14 +235,37 @@ def window(
     from_ms = to_ms = at_ms
     timeout_ms = policy.session_timeout_ms
     while True:
-        sessions = store.sessions_between(
-            tenant, visitor, from_ms - timeout_ms, to_ms + timeout_ms
-        )
+        sessions = [
+            session
+            for session in store.sessions_between(
+                tenant, visitor, from_ms - timeout_ms, to_ms + timeout_ms
+            )
+            if not session.sealed
+        ]
         earliest = min([at_ms, *(session.started_at_ms for session in sessions)])
         latest = max([at_ms, *(session.last_event_at_ms for session in sessions)])
         if (earliest, latest) == (from_ms, to_ms):
             return sessions, from_ms, to_ms
         from_ms, to_ms = earliest, latest
+
+
+def _sealed_ids(
+    store: TrackingStore,
+    tenant: Tenant,
+    policy: Policy,
+    visitor: int,
+    from_ms: int,
+    to_ms: int,
+) -> set[int]:
+    """Return the sessions in a window whose late events are no others'."""
+    timeout_ms = policy.session_timeout_ms
+    return {
+        session.id
+        for session in store.sessions_between(
+            tenant, visitor, from_ms - timeout_ms, to_ms + timeout_ms
+        )
+        if session.sealed
+    }
 
 
 def _keep_ids(

@@ -37,6 +37,7 @@ from mbuzz.server.tracking.privacy import kept_properties, kept_user_agent
 from mbuzz.server.tracking.recorded import ConversionRecorded, EventRecorded, Recorded
 from mbuzz.server.tracking.sessions import INTERNAL_UTM, is_internal_link, splits
 from mbuzz.server.tracking.sources import list_version
+from mbuzz.server.tracking.suppression import ids_in, suppressed_ids
 
 _INTERNAL: Final = frozenset({INTERNAL_UTM})
 _MANY_VIEWS: Final = MOST_A_MINUTE  # then `process` looks whether it is a program
@@ -182,6 +183,7 @@ class PlainEvents:
         self._next: tuple[int, int, int] | None = None
         self._next_visitor = self._next_session = self._next_event = 0
         self._converted = False
+        self._suppressed = suppressed_ids(store, tenant, calls)
         if calls:
             self._prefetch(calls)
 
@@ -238,7 +240,7 @@ class PlainEvents:
         # Sessions of the same millisecond, or one that outlasts a later one: fold.
         if len(tails) > 1 and tails[1].last_event_at_ms >= tails[0].last_event_at_ms:
             visitor.plain = False
-        if tails[0].page_view_count >= _MANY_VIEWS:
+        if tails[0].page_view_count >= _MANY_VIEWS or tails[0].sealed:
             visitor.plain = False
 
     # -- one event after the other --
@@ -251,6 +253,8 @@ class PlainEvents:
             seen = self._seen.get((hour - 1, call.event_id))
         if seen is not None:
             return seen._replace(bot=False, duplicate=True)
+        if self._suppressed and not self._suppressed.isdisjoint(ids_in(call)):
+            return None
         visitor = self._visitors.get(call.visitor_id or "")
         if visitor is None or not visitor.plain or not _is_known_as(visitor, call):
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mbuzz import ids
 from mbuzz.server.model import (
     AliasCall,
     Call,
@@ -13,6 +14,7 @@ from mbuzz.server.model import (
 )
 from mbuzz.server.policy import Policy
 from mbuzz.server.storage.port import (
+    ConversionRow,
     NewConversion,
     NewEvent,
     TrackingStore,
@@ -35,6 +37,7 @@ from mbuzz.server.tracking.recorded import (
     Recorded,
     Refused,
 )
+from mbuzz.server.tracking.suppression import kept
 
 _MINUTE_MS = 60_000
 
@@ -43,20 +46,23 @@ def process(
     store: TrackingStore, tenant: Tenant, policy: Policy, call: Call
 ) -> Recorded:
     """Carry out one call under its account's policy."""
+    may = kept(store, tenant, call)
+    if may is None:
+        return _dropped(policy, call)
     try:
         if policy.strict_visitors:
             _refuse_unknown(store, tenant, call)
-        match call:
+        match may:
             case TrackCall():
-                return _record_event(store, tenant, policy, call)
+                return _record_event(store, tenant, policy, may)
             case IdentifyCall():
-                return _identify(store, tenant, policy, call)
+                return _identify(store, tenant, policy, may)
             case AliasCall():
-                return _alias(store, tenant, policy, call)
+                return _alias(store, tenant, policy, may)
             case GroupCall():
-                return _group(store, tenant, policy, call)
+                return _group(store, tenant, policy, may)
             case ConversionCall():
-                return _record_conversion(store, tenant, policy, call)
+                return _record_conversion(store, tenant, policy, may)
     except identities.RefusedError as error:
         return Refused(error=str(error))
 
@@ -68,6 +74,32 @@ def _refuse_unknown(store: TrackingStore, tenant: Tenant, call: Call) -> None:
     known = call.visitor_id
     if known is not None and store.visitor(tenant, known) is None:
         raise identities.RefusedError("Visitor not found")
+
+
+def _dropped(policy: Policy, call: Call) -> Recorded:
+    """Answer a call about somebody erased as if it were kept."""
+    match call:
+        case TrackCall():
+            return EventRecorded(
+                call.event_id, call.event_type, call.visitor_id, call.session_id
+            )
+        case IdentifyCall() | AliasCall():
+            return IdentityRecorded(identity_id=ids.time_ordered("idt", call.at_ms))
+        case GroupCall():
+            return GroupRecorded()
+        case ConversionCall():
+            conversion = ConversionRow(
+                id=0,
+                public_id=call.conversion_id,
+                conversion_type=call.conversion_type,
+                visitor=None,
+                visitor_id=call.visitor_id,
+                identity=None,
+                revenue_minor=call.revenue_minor,
+                currency=call.currency or policy.currency,
+                converted_at_ms=call.converted_at_ms,
+            )
+            return ConversionRecorded(conversion=conversion, credits=())
 
 
 # -- events --

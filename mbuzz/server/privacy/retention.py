@@ -1,0 +1,200 @@
+"""Forgetting what is older than its account keeps it, and accounts that are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
+from typing import Final
+
+from mbuzz.clock import Clock
+from mbuzz.server.attribution.journeys import LOOKBACK_MS
+from mbuzz.server.jobs import DAY_MS, Job, Steps
+from mbuzz.server.model import Tenant
+from mbuzz.server.privacy.keeping import retention_of
+from mbuzz.server.storage.port import Storage, Stores
+from mbuzz.server.storage.privacy_port import KeptAccount
+
+MOST_ROWS: Final = 5_000  # in one transaction
+_NIGHT_MS: Final = 3 * 3_600_000  # 03:00 UTC
+_GRACE_MS: Final = 7 * DAY_MS  # in which a deleted account can be restored
+_REPLIES_MS: Final = DAY_MS
+
+
+def _forget(
+    storage: Storage, chunk: Callable[[Stores], int]
+) -> Generator[None, None, int]:
+    """Delete chunk by chunk until nothing is left to delete; return how much it was."""
+    total = 0
+    while done := storage.write(chunk):
+        total += done
+        yield
+    return total
+
+
+def retain(storage: Storage, clock: Clock) -> Steps:
+    """Delete what is older than each account wants to keep it, the oldest first."""
+    counts: dict[str, int] = {}
+    for account in storage.read(lambda stores: stores.privacy.kept_accounts()):
+        for live in (False, True):
+            steps = _retain_tenant(storage, clock, account, Tenant(account.id, live))
+            yield from _counted(steps, counts)
+        yield from _counted(_retain_account(storage, clock, account), counts)
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+
+
+Part = tuple[str, Generator[None, None, int]]
+
+
+def _counted(parts: list[Part], counts: dict[str, int]) -> Generator[None, None, None]:
+    for name, steps in parts:
+        counts[name] = counts.get(name, 0) + (yield from steps)
+        yield
+
+
+def _retain_tenant(
+    storage: Storage, clock: Clock, account: KeptAccount, tenant: Tenant
+) -> list[Part]:
+    """Return what there is to do for one environment of an account, in this order."""
+    now_ms = clock.now_ms()
+    keep = retention_of(account.settings)
+    parts: list[Part] = []
+
+    def add(name: str, days: int, delete: Callable[[Stores, int], int]) -> None:
+        if days:
+            before_ms = now_ms - days * DAY_MS
+            parts.append(
+                (name, _forget(storage, lambda stores: delete(stores, before_ms)))
+            )
+
+    def until(name: str, delete: Callable[[Stores], int]) -> None:
+        parts.append((name, _forget(storage, delete)))
+
+    add(
+        "events",
+        keep.events_days,
+        lambda s, before: s.privacy.forget_events(tenant, before, MOST_ROWS),
+    )
+    add(
+        "events of bots",
+        keep.bots_days,
+        lambda s, before: s.privacy.forget_bots(tenant, before, MOST_ROWS),
+    )
+    add(
+        "sessions",
+        keep.sessions_days,
+        lambda s, before: s.privacy.forget_sessions(
+            tenant, before, now_ms - LOOKBACK_MS, MOST_ROWS
+        ),
+    )
+    add(
+        "conversions",
+        keep.conversions_days,
+        lambda s, before: s.privacy.forget_conversions(tenant, before, MOST_ROWS),
+    )
+    if keep.sessions_days:
+        before_ms = now_ms - keep.sessions_days * DAY_MS
+        parts.append(("visitors", _forget_visitors(storage, tenant, before_ms)))
+    until(
+        "replies",
+        lambda s: s.privacy.forget_replies(tenant, now_ms - _REPLIES_MS, MOST_ROWS),
+    )
+    until(
+        "suppressed ids",
+        lambda s: s.privacy.forget_suppressions(tenant, now_ms, MOST_ROWS),
+    )
+    add(
+        "erasures",
+        keep.audit_days,
+        lambda s, before: s.privacy.forget_erasures(tenant, before, MOST_ROWS),
+    )
+    return parts
+
+
+def _retain_account(storage: Storage, clock: Clock, account: KeptAccount) -> list[Part]:
+    now_ms = clock.now_ms()
+    parts: list[Part] = [
+        (
+            "log-ins",
+            _forget(
+                storage,
+                lambda s: s.privacy.forget_logins(account.id, now_ms, MOST_ROWS),
+            ),
+        )
+    ]
+    if days := retention_of(account.settings).audit_days:
+        before_ms = now_ms - days * DAY_MS
+        parts.append(
+            (
+                "audit entries",
+                _forget(
+                    storage,
+                    lambda s: s.privacy.forget_audit(account.id, before_ms, MOST_ROWS),
+                ),
+            )
+        )
+    return parts
+
+
+def _forget_visitors(
+    storage: Storage, tenant: Tenant, before_ms: int
+) -> Generator[None, None, int]:
+    """Delete visitors of whom nothing is left; they are looked for without a writer."""
+    total, after = 0, 0
+    while True:
+        idle, reached = storage.read(partial(_idle, tenant, before_ms, after))
+        if idle:
+            total += storage.write(partial(_forget_idle, tenant, idle))
+        yield
+        if reached is None:
+            return total
+        after = reached
+
+
+def _idle(
+    tenant: Tenant, before_ms: int, after: int, stores: Stores
+) -> tuple[Sequence[int], int | None]:
+    return stores.privacy.idle_visitors(tenant, before_ms, after, MOST_ROWS)
+
+
+def _forget_idle(tenant: Tenant, idle: Sequence[int], stores: Stores) -> int:
+    return stores.privacy.forget_idle(tenant, idle)
+
+
+def erase_accounts(storage: Storage, clock: Clock) -> Steps:
+    """Delete the accounts that were deleted a week ago, with all that is theirs."""
+    gone = 0
+    until_ms = clock.now_ms() - _GRACE_MS
+    for account in storage.read(lambda stores: stores.privacy.kept_accounts()):
+        if account.deleted_at_ms is None or account.deleted_at_ms > until_ms:
+            continue
+        yield from _forget(storage, partial(_erase_account, account.id, until_ms))
+        gone += 1
+    return f"{gone} accounts" if gone else ""
+
+
+def _erase_account(account_id: int, until_ms: int, stores: Stores) -> int:
+    """Delete a part of an account, unless it was restored in the meantime."""
+    doomed = {
+        account.id
+        for account in stores.privacy.kept_accounts()
+        if account.deleted_at_ms is not None and account.deleted_at_ms <= until_ms
+    }
+    if account_id not in doomed:
+        return 0
+    return stores.privacy.erase_account(account_id, MOST_ROWS)
+
+
+JOBS: Final = (
+    Job(
+        name="retention",
+        about="deletes what is older than its account keeps it",
+        work=retain,
+        at_ms=_NIGHT_MS,
+    ),
+    Job(
+        name="accounts",
+        about="deletes accounts a week after `mbuzz accounts delete`",
+        work=erase_accounts,
+        at_ms=_NIGHT_MS,
+    ),
+)
