@@ -180,7 +180,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
             (
                 "retention",
                 Setting(
-                    'days that things are kept, such as {"events_days": 90}; 0: for ever',
+                    'days things are kept, such as {"events_days": 90}; 0: for ever',
                     {},
                     check_retention,
                 ),

@@ -578,7 +578,6 @@ VALUES = {
     "action": "x",
     "details": {},
     "limit": 1_000,
-    "after": 0,
     "landing": DIRECT,
     "settings": {},
 }
