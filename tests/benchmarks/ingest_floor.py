@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mbuzz.server.http.response import Response, json_response
+from mbuzz.server.storage.condition import Condition
 from mbuzz.server.storage.group_commit import GroupCommit, Work
 
 _TABLE = """
@@ -28,7 +29,7 @@ class Floor:
 
     def __init__(self, folder: Path) -> None:
         self._rows = _Rows(folder)
-        self._commits = GroupCommit(self._rows, "floor")
+        self._commits = GroupCommit(self._rows, "floor", Condition())
 
     def begin(self, environ: dict[str, Any]) -> _Taking:
         """Begin to take a batch."""

@@ -84,6 +84,7 @@ def running(kind: str) -> Iterator[Running]:
     with tempfile.TemporaryDirectory() as folder:
         process = spawn.Process(target=_serve, args=(kind, folder, theirs))
         process.start()
+        theirs.close()  # ours is told if the process ends
         try:
             url, key = ours.recv()
             assert process.pid is not None

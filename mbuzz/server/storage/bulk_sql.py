@@ -30,6 +30,7 @@ _EVENTS = (
     *("said_at_ms", "url", "referrer", "landing", "user_agent", "bot_reason", "flags"),
     "properties",
 )
+_LINK = ("account_id", "live", "visitor", "linked_from_ms", "identity")
 _VISITORS = ("id", "account_id", "live", "visitor_id", "first_seen_ms")
 
 
@@ -151,7 +152,7 @@ class SqlBulkStore(SqlSuppressionStore):
         """Return who each visitor is and was, of those that are somebody."""
         rows = self._db.rows(
             "SELECT l.visitor, l.identity, i.user_id, l.said_ms, i.root_id,"
-            " l.linked_until_ms IS NULL FROM links l"
+            " l.linked_from_ms, l.linked_until_ms IS NULL FROM links l"
             " JOIN identities i ON i.id = l.identity"
             " WHERE l.account_id = :account_id AND l.live = :live"
             " AND l.visitor IN (SELECT value FROM json_each(:visitors))",
@@ -223,13 +224,15 @@ class SqlBulkStore(SqlSuppressionStore):
                 {**owner(tenant), "rows": _array(rows.longer)},
             )
         if rows.confirmed:
-            db.run(
-                "UPDATE links SET said_ms = v.said_ms"
-                " FROM (SELECT json_extract(value, '$[0]') AS visitor,"
-                " json_extract(value, '$[1]') AS said_ms FROM json_each(:rows)) v"
-                f" WHERE {TENANT} AND links.visitor = v.visitor"
-                " AND linked_until_ms IS NULL",
-                {**owner(tenant), "rows": _array(rows.confirmed.items())},
+            db.insert(
+                "links",
+                (*_LINK, "said_ms"),
+                [
+                    (*whose, visitor, link.from_ms, link.identity, said_ms)
+                    for visitor, (link, said_ms) in rows.confirmed.items()
+                ],
+                f" ON CONFLICT ({', '.join(_LINK)})"
+                " DO UPDATE SET said_ms = excluded.said_ms",
             )
 
     def _insert_sessions(

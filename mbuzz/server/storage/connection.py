@@ -27,9 +27,13 @@ class Connection(Protocol):
         ...
 
     def insert(
-        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
+        self,
+        table: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[object]],
+        conflict: str = "",
     ) -> None:
-        """Insert many rows, in few statements."""
+        """Insert many rows, in few statements; *conflict* is for rows that exist."""
         ...
 
 

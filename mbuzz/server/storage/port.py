@@ -210,6 +210,7 @@ class LinkRow(NamedTuple):
     user_id: str
     said_ms: int
     root: int
+    from_ms: int
     current: bool
 
 
@@ -270,7 +271,7 @@ class BulkRows(NamedTuple):
     sessions: list[NewSession]
     events: list[EventLine]
     longer: list[LongerSession]
-    confirmed: dict[int, int]  # visitor: when it was said again who that is
+    confirmed: dict[int, tuple[LinkRow, int]]  # by visitor: when it was said again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

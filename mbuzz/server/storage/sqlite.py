@@ -70,7 +70,11 @@ class _SqliteConnection:
         return self.raw.execute(sql, params).rowcount
 
     def insert(
-        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
+        self,
+        table: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[object]],
+        conflict: str = "",
     ) -> None:
         # Not by executemany: it lets the interpreter's lock go at every row, and a
         # busy thread then keeps it for a switch interval each time.
@@ -80,7 +84,7 @@ class _SqliteConnection:
                 size //= 2
             part = rows[done : done + size]
             self.raw.execute(
-                insert_sql(table, tuple(columns), size), list(chain(*part))
+                insert_sql(table, tuple(columns), size) + conflict, list(chain(*part))
             )
             done += size
 

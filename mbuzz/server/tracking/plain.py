@@ -179,7 +179,7 @@ class PlainEvents:
         self._touched: dict[int, _Visit] = {}
         self._new_visitors: list[tuple[int, str, int]] = []
         self._lines: list[EventLine] = []
-        self._confirmed: dict[int, int] = {}
+        self._confirmed: dict[int, tuple[LinkRow, int]] = {}
         self._next: tuple[int, int, int] | None = None
         self._next_visitor = self._next_session = self._next_event = 0
         self._converted = False
@@ -284,7 +284,8 @@ class PlainEvents:
         if call.user_id is not None and visitor.link is not None:
             identity = visitor.link.identity
             if call.occurred_at_ms > visitor.said_ms:
-                visitor.said_ms = self._confirmed[visitor.id] = call.occurred_at_ms
+                visitor.said_ms = call.occurred_at_ms
+                self._confirmed[visitor.id] = visitor.link, call.occurred_at_ms
         row = self._next_event
         self._next_event += 1
         visit = None
