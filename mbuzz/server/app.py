@@ -78,6 +78,10 @@ class Application:
             return None
         return _Answering(deferred, partial(self._seen_off, request, began))
 
+    def settle(self) -> None:
+        """Go on with what was begun, all of it together."""
+        self.storage.wake()
+
     def _begin(self, request: Request) -> Deferred | None:
         try:
             taking = self._api.begin_events(request)

@@ -22,7 +22,7 @@ from typing import Any
 
 from mbuzz.server.http.response import Response, json_response
 from mbuzz.server.http.wsgi_server import WSGIServer
-from tests.benchmarks.ingestion import event
+from tests.benchmarks.ingest_load import event
 
 _SPAWN = multiprocessing.get_context("spawn")
 _ACCEPTED = json_response({"accepted": 1, "rejected": []}, 202)

@@ -14,12 +14,14 @@ from mbuzz.clock import SYSTEM_CLOCK, iso
 
 AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0 Safari/537.36"
 _BODIES = 64  # made at a time; the time that takes does not count
+_AT_A_TIME = 1_000  # visitors of single events
+_GATHERED_MS = 2_000  # between the first event of a batch and the last
 _MOST_A_SECOND = 25_000  # events; what a run has at the most
 
 
-def event(visitor: str, number: int, seconds_ago: int) -> dict[str, object]:
+def event(visitor: str, number: int, ms_ago: int) -> dict[str, object]:
     """Return a page view of some 540 bytes; every fourth is a landing from an ad."""
-    now = SYSTEM_CLOCK.now_ms() - seconds_ago * 1000
+    now = SYSTEM_CLOCK.now_ms() - ms_ago
     landing = number % 4 == 0
     tags = "?utm_source=google&utm_medium=cpc&utm_campaign=spring" if landing else ""
     own = "https://shop.example/"
@@ -41,17 +43,33 @@ def event(visitor: str, number: int, seconds_ago: int) -> dict[str, object]:
 
 
 def batch(size: int) -> list[dict[str, object]]:
-    """Return events of visitors with four pages each, as a queue would send them."""
+    """Return what a queue gathers in two seconds, of visitors with four pages each."""
     visitors = [ids.visitor_id() for _ in range(max(1, size // 4))]
-    return [event(visitors[i // 4 % len(visitors)], i, size - i) for i in range(size)]
+    return [
+        event(
+            visitors[i // 4 % len(visitors)], i, (size - 1 - i) * _GATHERED_MS // size
+        )
+        for i in range(size)
+    ]
+
+
+def singles() -> Iterator[list[dict[str, object]]]:
+    """Yield events one by one, of many visitors at a time, each with four pages."""
+    while True:
+        visitors = [ids.visitor_id() for _ in range(_AT_A_TIME)]
+        for page in range(4):
+            for visitor in visitors:
+                yield [event(visitor, page, 0)]
 
 
 def requests(size: int, host: str, key: str) -> Iterator[bytes]:
     """Yield requests without end, each with events of its own."""
+    one_by_one = singles()
     while True:
         made = []
         for _ in range(_BODIES):
-            body = json.dumps({"events": batch(size)}, separators=(",", ":")).encode()
+            events = batch(size) if size > 1 else next(one_by_one)
+            body = json.dumps({"events": events}, separators=(",", ":")).encode()
             head = (
                 f"POST /api/v1/events HTTP/1.1\r\nHost: {host}\r\n"
                 f"Authorization: Bearer {key}\r\nContent-Type: application/json\r\n"

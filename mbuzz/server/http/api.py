@@ -46,6 +46,8 @@ class Api:
     def begin_events(self, request: Request) -> Deferred | None:
         """Begin to take a batch, if that does not keep the caller for long.
 
+        It goes on once the storage is woken.
+
         Raises:
             HttpError: If it is refused.
             StorageError: If it cannot be stored just now.
@@ -56,7 +58,7 @@ class Api:
         if len(request.body()) > _AT_ONCE_UNPACKED_BYTES:
             return None
         self._access.admit(request, key, "ingest")
-        return self._intake.begin_events(request, key)
+        return self._intake.begin_events(request, key, wake=False)
 
     def routes(self) -> list[Route]:
         """Return the routes; all but health and the document need a key."""

@@ -45,3 +45,10 @@ class Begins(Protocol):
         None declines: the request is then run as a WSGI call, in a thread.
         """
         ...
+
+    def settle(self) -> None:
+        """Go on with what was begun; called after each round of requests.
+
+        Until then others who take part may let the loop read on undisturbed.
+        """
+        ...

@@ -95,8 +95,12 @@ class IntakeApi:
         """Take a batch; each item is accepted or rejected by itself."""
         return self.begin_events(request, key).response()
 
-    def begin_events(self, request: Request, key: ApiKey) -> Taking:
+    def begin_events(
+        self, request: Request, key: ApiKey, *, wake: bool = True
+    ) -> Taking:
         """Begin to take a batch; it is taken once it is on disk.
+
+        Without *wake* it may not go on before the storage is woken.
 
         Raises:
             HttpError: If it is no batch.
@@ -122,7 +126,7 @@ class IntakeApi:
 
         if batch_key is None:
             batch = Batch(key.tenant, key.account.policy, taken.calls)
-            future = self._storage.submit(record, batch, len(items))
+            future = self._storage.submit(record, batch, len(items), wake=wake)
             return Taking(self._storage, future, taken.reply, taken.calls, noted)
         digest = body_digest(request, envelope)
 

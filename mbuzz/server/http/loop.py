@@ -52,6 +52,7 @@ class Loop:
         self._calls: deque[tuple[Handler, Callable[..., object], tuple[Any, ...]]]
         self._calls = deque()
         self._asleep = False
+        self.after_round: Callable[[], object] | None = None
         self._longest_round = 0.0  # seconds, since somebody asked
         self._current: Handler | None = None
         self._alarm, self._bell = socket.socketpair()
@@ -117,6 +118,8 @@ class Loop:
                 self._current = thing
                 thing.expire()
         self._current = None
+        if self.after_round is not None:
+            self.after_round()
         spent = self._clock.monotonic() - self.now
         if spent > self._longest_round:
             self._longest_round = spent

@@ -67,6 +67,7 @@ class WSGIServer:
         self.host = host
         self.port: int = raw.getsockname()[1]
         self._loop = Loop()
+        self._loop.after_round = getattr(app, "settle", None)
         self._service = Service(
             app=app,
             host=host,

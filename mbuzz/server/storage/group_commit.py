@@ -93,6 +93,7 @@ class GroupCommit:
         self._size = 0
         self._changed = threading.Condition()
         self._closed = False
+        self._held = False  # something waits that the thread was not woken for
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -106,8 +107,8 @@ class GroupCommit:
         """Return how many units of work wait."""
         return len(self._waiting)
 
-    def put(self, work: Work) -> None:
-        """Queue *work*.
+    def put(self, work: Work, *, wake: bool = True) -> None:
+        """Queue *work*; without *wake* it may wait until `wake` is called.
 
         Raises:
             StorageBusyError: If the queue is full.
@@ -120,7 +121,17 @@ class GroupCommit:
                 raise StorageBusyError("too many writes are waiting; try again shortly")
             self._waiting.append(work)
             self._size += work.size
-            self._changed.notify()
+            if wake:
+                self._changed.notify()
+            else:
+                self._held = True
+
+    def wake(self) -> None:
+        """Have done what was put without waking the thread."""
+        if self._held:
+            with self._changed:
+                self._held = False
+                self._changed.notify()
 
     def close(self) -> None:
         """Finish what is queued and end the thread."""

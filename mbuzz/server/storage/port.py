@@ -638,17 +638,24 @@ class Storage(Protocol):
         together: Callable[[Stores, Sequence[P]], Sequence[R]],
         payload: P,
         size: int = 1,
+        *,
+        wake: bool = True,
     ) -> Future[R]:
         """Have *payload* worked on with all others that wait for the same *together*.
 
         The future has its result once that is on disk, else what went wrong. Where
         *together* fails, each payload is tried by itself, so that one bad one does
         not cost the others theirs. *size* is the payload's share of a transaction.
+        Without *wake* it may not begin before `wake` is called.
 
         Raises:
             StorageBusyError: If the queue of writers is full.
             StorageError: If storage is closed.
         """
+        ...
+
+    def wake(self) -> None:
+        """Begin with what was submitted without waking the writer."""
         ...
 
     def outcome(self, future: Future[R]) -> R:
