@@ -216,12 +216,15 @@ ALLOWED = {
     "mbuzz.server": {"mbuzz.server.app"},
     "mbuzz.server.model": set(),
     "mbuzz.server.money": set(),
+    "mbuzz.server.conversion_settings": set(),
     "mbuzz.server.account_settings": {
+        "mbuzz.server.conversion_settings",
         "mbuzz.server.privacy.keeping",
         "mbuzz.server.tracking.channel_rules",
         "mbuzz.server.tracking.hosts",
     },
     "mbuzz.server.policy": {
+        "mbuzz.server.conversion_settings",
         "mbuzz.server.account_settings",
         "mbuzz.server.tracking.channel_rules",  # what a rule is
     },
@@ -303,6 +306,7 @@ ALLOWED = {
         "mbuzz.server.metrics",
         "mbuzz.server.model",
         "mbuzz.server.money",
+        "mbuzz.server.policy",
         "mbuzz.server.privacy",
         "mbuzz.server.reporting",
         "mbuzz.server.storage.port",
@@ -323,6 +327,7 @@ ALLOWED = {
         "mbuzz.ids",
         "mbuzz.protocol",
         "mbuzz.server.attribution",
+        "mbuzz.server.conversion_settings",
         "mbuzz.server.model",
         "mbuzz.server.money",
         "mbuzz.server.policy",
@@ -362,6 +367,7 @@ ALLOWED = {
     "mbuzz.server.storage": {
         "mbuzz.errors",
         "mbuzz.guard",
+        "mbuzz.server.conversion_settings",
         "mbuzz.server.model",
         "mbuzz.server.policy",
     },

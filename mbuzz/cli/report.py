@@ -79,14 +79,14 @@ def render(report: Mapping[str, Any]) -> str:
                 for model in models
                 for cell in (
                     row["credits"][model]["conversions"],
-                    grouped(row["credits"][model]["revenue"]),
+                    grouped(_net(row["credits"][model])),
                 )
             ),
         ]
         for row in report["rows"]
     ]
     totals = report["totals"]
-    total = [f"{totals['conversions']:,}.00", grouped(totals["revenue"])]
+    total = [f"{totals['conversions']:,}.00", grouped(_net(totals))]
     rows.append(["Total", f"{totals['visits']:,}", *(total * len(models))])
     period = report["period"]
     days = f"{period['from']} to {period['to']} ({period['timezone']})"
@@ -95,10 +95,20 @@ def render(report: Mapping[str, Any]) -> str:
         "",
         table(heads, rows, foot=True),
     ]
+    refunds = totals.get("refunds", "0").removeprefix("-")
+    if refunds.strip("0."):
+        gross = grouped(totals["revenue"])
+        given = grouped(refunds)
+        lines.append(f"\nAmounts are what is left of {gross} after refunds of {given}.")
     for code, count in report["other_currencies"].items():
         lines.append(f"\n{count} conversions in {code} are not in this table:")
         lines.append(f"  mbuzz report channels --currency {code}")
     return "\n".join(lines)
+
+
+def _net(amounts: Mapping[str, str]) -> str:
+    """Return the revenue less refunds; an older server knows of none."""
+    return amounts.get("net_revenue", amounts["revenue"])
 
 
 def grouped(amount: str) -> str:

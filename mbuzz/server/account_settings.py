@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from mbuzz.server.conversion_settings import CONVERSION_SETTINGS
 from mbuzz.server.privacy.keeping import check_retention
 from mbuzz.server.tracking.channel_rules import parse_rules
 from mbuzz.server.tracking.hosts import normalize_host
@@ -104,6 +105,12 @@ def _parameters(name: str, about: str) -> tuple[str, Setting]:
     return _texts(name, about, 100, _parameter, '["state"]')
 
 
+_ABOUT_CONVERSIONS: Final = {
+    "lookback_days": "days before a conversion in which visits get credit, or all",
+    "lookback_by_type": "the same by type of conversion",
+    "counting": "by type: every, once_per_identity or once_per_session",
+}
+
 SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
     dict(
         [
@@ -184,6 +191,10 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                     {},
                     check_retention,
                 ),
+            ),
+            *(
+                (name, Setting(_ABOUT_CONVERSIONS[name], default, read))
+                for name, (read, default) in CONVERSION_SETTINGS.items()
             ),
             _choice(
                 "erase_conversions",

@@ -129,6 +129,8 @@ class Credit:
     `credit` is in billionths of the conversion and `revenue` in millionths of the
     currency unit (None for a conversion without revenue), so that the shares of a
     conversion sum exactly. `touchpoint` is None for an unattributed conversion.
+    `length`, `weight` and `version` say why it is so: of how many touchpoints, with
+    which weight before it was made a share, under which version of the model.
     """
 
     model: str
@@ -136,6 +138,9 @@ class Credit:
     credit: int
     revenue: int | None
     touchpoint: Touchpoint | None
+    length: int = 0
+    weight: float | None = None
+    version: int = 1
 
     @property
     def channel(self) -> str:
@@ -214,7 +219,23 @@ class ConversionCall:
     converted_at_ms: int
     received_at_ms: int
     is_acquisition: bool = False
+    inherits: bool = False  # the channels of the customer's acquisition
+    email: str | None = None  # a user's, as the traits have it
+    funnel: str | None = None
+    correlation: Mapping[str, object] = field(default_factory=lambda: EMPTY)
+    flags: frozenset[str] = frozenset()
     properties: Mapping[str, object] = field(default_factory=lambda: EMPTY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundCall:
+    """Money of a conversion was given back; no amount is all that is left of it."""
+
+    refund_id: str
+    amount: str | None
+    reason: str | None
+    refunded_at_ms: int
+    received_at_ms: int
 
 
 Call = TrackCall | IdentifyCall | AliasCall | GroupCall | ConversionCall

@@ -19,6 +19,25 @@ _EXPONENTS: Final = {
 }
 
 
+# Source: ISO 4217, list one of current currency and funds codes.
+_KNOWN: Final = frozenset(
+    "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BOV BRL "
+    "BSD BTN BWP BYN BZD CAD CDF CHE CHF CHW CLF CLP CNY COP COU CRC CUP CVE CZK DJF "
+    "DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG "
+    "HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK "
+    "LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR MZN "
+    "NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR "
+    "SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY "
+    "TTD TWD TZS UAH UGX USD USN UYI UYU UYW UZS VED VES VND VUV WST XAF XAG XAU XCD "
+    "XCG XDR XOF XPD XPF XPT XSU XUA YER ZAR ZMW ZWG".split()
+)
+
+
+def is_known(currency: str) -> bool:
+    """Tell whether ISO 4217 has *currency*; others are taken, and flagged."""
+    return currency in _KNOWN
+
+
 def exponent(currency: str) -> int:
     """Return how many decimals *currency* has; 2 for a code that is not known."""
     return _EXPONENTS.get(currency, 2)
@@ -36,21 +55,23 @@ def currency_code(value: object) -> str:
     return code
 
 
-def parse(value: object, currency: str) -> tuple[int, bool]:
+def parse(value: object, currency: str, what: str = "revenue") -> tuple[int, bool]:
     """Return an amount in the currency's smallest unit, and whether it was rounded.
+
+    *what* is its name in the texts of errors.
 
     Raises:
         ValueError: If *value* is not a finite decimal number from 0 to 10**12.
     """
     readable = isinstance(value, int | float | str) and not isinstance(value, bool)
     if not readable:
-        raise ValueError('revenue must be a number or decimal text, such as "99.99"')
+        raise ValueError(f'{what} must be a number or decimal text, such as "99.99"')
     try:
         amount = Decimal(str(value).strip())
     except InvalidOperation:
-        raise ValueError("revenue must be a decimal number, such as 99.99") from None
+        raise ValueError(f"{what} must be a decimal number, such as 99.99") from None
     if not amount.is_finite() or amount < 0 or amount > _MOST:
-        raise ValueError("revenue must be from 0 to 1000000000000")
+        raise ValueError(f"{what} must be from 0 to 1000000000000")
     scaled = amount.scaleb(exponent(currency))
     minor = scaled.to_integral_value(ROUND_HALF_EVEN)
     return int(minor), minor != scaled

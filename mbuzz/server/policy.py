@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Any, Final
 
+from mbuzz.server import conversion_settings
 from mbuzz.server.account_settings import read_leniently
 from mbuzz.server.tracking.channel_rules import ChannelRule
 
@@ -20,7 +21,8 @@ _NOTHING: Final[frozenset[str]] = frozenset()
 class Policy:
     """An account's settings, as tracking reads them; compared by identity.
 
-    What each means is in `account_settings`, under the same name.
+    What each means is in `account_settings`, under the same name. Lookbacks
+    and countings are for conversions to come: each keeps what it was recorded under.
     """
 
     currency: str = "USD"
@@ -43,6 +45,20 @@ class Policy:
     store_user_agent: str = "summary"
     kept_parameters: frozenset[str] = _NOTHING
     dropped_parameters: frozenset[str] = _NOTHING
+    lookback_days: int = conversion_settings.LOOKBACK_DAYS
+    lookback_by_type: Mapping[str, int] = field(default_factory=dict)
+    counting: Mapping[str, str] = field(default_factory=dict)
+
+    def lookback_of(self, conversion_type: str) -> int:
+        """Return how many days before a conversion a visit may be; 0 is no limit."""
+        return self.lookback_by_type.get(conversion_type, self.lookback_days)
+
+    def counting_of(self, conversion_type: str) -> str:
+        """Return which of a person's conversions of a type count."""
+        return self.counting.get(conversion_type, conversion_settings.EVERY)
+
+
+_FIELDS: Final = frozenset(one.name for one in fields(Policy))  # others: jobs'
 
 
 @lru_cache(maxsize=1_024)
@@ -52,7 +68,8 @@ def policy_of(currency: str, timezone: str, settings: str) -> Policy:
     minutes = chosen.pop("session_timeout", None)
     if minutes is not None:
         chosen["session_timeout_ms"] = minutes * 60_000
-    return Policy(currency=currency, timezone=timezone, **chosen)
+    of_policy = {name: value for name, value in chosen.items() if name in _FIELDS}
+    return Policy(currency=currency, timezone=timezone, **of_policy)
 
 
 def _loaded(settings: str) -> Mapping[str, object]:

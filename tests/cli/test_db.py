@@ -423,8 +423,10 @@ def test_many_contradictions_are_counted_not_told(mbuzz, database):
     execute(
         database,
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n"
-        " WHERE i < 1000) INSERT INTO credits SELECT account_id, live, model,"
-        " conversion, i + 100, 999, channel, 0, 0, currency, converted_at_ms"
+        " WHERE i < 1000) INSERT INTO credits (account_id, live, model, conversion,"
+        " position, session, channel, credit, revenue, currency, converted_at_ms)"
+        " SELECT account_id, live, model, conversion, i + 100, 999, channel, 0, 0,"
+        " currency, converted_at_ms"
         " FROM credits, n WHERE model = 'linear' AND position = 0",
     )
 

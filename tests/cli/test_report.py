@@ -43,6 +43,28 @@ def sold(backend):
         assert json.load(answer)["accepted"] == 3
 
 
+def test_amounts_are_what_refunds_leave(report, backend):
+    def post(path, body):
+        request = urllib.request.Request(
+            f"{backend.url}/api/v1{path}",
+            json.dumps(body).encode(),
+            {"Authorization": f"Bearer {backend.api_key}"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    sale = {"conversion_type": "purchase", "user_id": "5", "revenue": "1234.50"}
+    sold = post("/conversions", sale)["conversion_id"]
+    post(f"/conversions/{sold}/refunds", {"refund_id": "r1", "amount": "34.50"})
+
+    _, out, _ = report()
+
+    lines = out.splitlines()
+    total = next(line for line in lines if line.startswith("Total"))
+    assert total.split()[1:] == ["0", *["1.00", "1,200.00"] * 3]
+    assert lines[-1] == "Amounts are what is left of 1,234.50 after refunds of 34.50."
+
+
 def test_table_shows_models_side_by_side(report, sold):
     exit_code, out, err = report()
 

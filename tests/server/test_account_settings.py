@@ -103,8 +103,14 @@ def test_defaults_of_settings_are_those_of_the_policy():
         )
         if name == "session_timeout":
             assert default * 60_000 == DEFAULT.session_timeout_ms
-        else:
+        elif name not in ("retention", "erase_conversions"):  # no tracking asks those
             assert default == getattr(DEFAULT, name), name
+
+
+def test_settings_that_are_none_of_trackings_stop_no_events():
+    chosen = '{"retention": {"events_days": 30}, "erase_conversions": "full"}'
+
+    assert policy_of("USD", "UTC", chosen).lookback_days == 90
 
 
 def test_same_settings_are_the_same_policy():

@@ -28,6 +28,7 @@ from mbuzz.server.model import (
 from mbuzz.server.roles import ADMIN, MEMBER, OWNER
 from mbuzz.server.storage import port
 from mbuzz.server.storage.privacy_port import Erasure, Person
+from mbuzz.server.tracking import traits
 from tests.server.conftest import Caller
 from tests.server.dashboard.client import Browser
 from tests.server.sql_guard import fault
@@ -68,6 +69,7 @@ def town():
 # What a stranger asks for: {method path: [(path parameters, query, body), ...]}, by
 # ids that B has, and such as everybody has. {mark} stands for B's mark.
 EVENT_BODIES = [{"events": said(OWN)}, {"events": [{**said(OWN)[1], "id": "evt_2"}]}]
+SOLD = {"id": f"conv_{MARK.replace('-', '')}000001"}  # of others only
 ASKED = {
     "POST /events": [({}, "", body) for body in EVENT_BODIES],
     "POST /identify": [({}, "", {"user_id": "user-{mark}", "visitor_id": "x"})],
@@ -96,6 +98,9 @@ ASKED = {
             },
         ),
     ],
+    "GET /conversions/{id}": [(SOLD, "", None)],
+    "POST /conversions/{id}/refunds": [(SOLD, "", {"refund_id": "r-{mark}"})],
+    "POST /conversions/{id}/void": [(SOLD, "", {"reason": "{mark}"})],
     "GET /reports/channels": [({}, "", None), ({}, "format=csv&currency=USD", None)],
     "GET /reports/quality": [({}, "", None)],
     "GET /validate": [({}, "", None)],
@@ -430,7 +435,25 @@ def conversion_value(_town, rows):
         converted_at_ms=NOW_MS,
         received_at_ms=NOW_MS,
         is_acquisition=False,
+        inherits=False,
+        lookback_days=90,
+        counting="every",
+        funnel=None,
+        correlation={},
+        flags=frozenset(),
         properties={},
+    )
+
+
+def refund_value(_town, rows):
+    return port.NewRefund(
+        public_id="rfnd_9",
+        conversion=rows["conversions"],
+        refund_id="r9",
+        amount_minor=1,
+        reason=None,
+        refunded_at_ms=NOW_MS,
+        received_at_ms=NOW_MS,
     )
 
 
@@ -442,9 +465,21 @@ def conversion_row(_town, rows):
         visitor=rows["visitors"],
         visitor_id=None,
         identity=rows["identities"],
+        user_id=None,
         revenue_minor=1,
         currency="USD",
         converted_at_ms=NOW_MS,
+        is_acquisition=False,
+        inherits=False,
+        lookback_days=90,
+        counting="every",
+        funnel=None,
+        refunded_minor=0,
+        voided_at_ms=None,
+        void_reason=None,
+        standing=port.Standing(),
+        flags=frozenset(),
+        attributed_version=1,
     )
 
 
@@ -506,6 +541,21 @@ VALUES = {
     "event.event_id": SAME["event"],
     "insert_conversion.conversion": conversion_value,
     "replace_credits.conversion": conversion_row,
+    "replace_refund_credits.conversion": conversion_row,
+    "conversion_details.row": row("conversions"),
+    "flag_conversion.row": row("conversions"),
+    "void_conversion.row": row("conversions"),
+    "refund": refund_value,
+    "standing": port.Standing(counted=False),
+    "taken": [],
+    "flag": "x",
+    "reason": "x",
+    "conversion_type": "purchase",
+    "by_refund": False,
+    "identities_by_email.digest": traits.email_hash(f"{MARK}@example.com"),
+    "said": {"name": NOW_MS},
+    "email_hash": None,
+    "previous_id": "user-0",
     "session: Session": session_value,
     "call": call_value,
     "web_event_rows.rows": some("events"),
@@ -553,7 +603,6 @@ VALUES = {
     "most": 5,
     "after": 0,
     "before_ms": NOW_MS + DAY_MS,
-    "referred_from_ms": NOW_MS + DAY_MS,
     "secret": "x",
     # accounts
     "account": lambda town, _rows: town.a.account,

@@ -17,8 +17,8 @@ from mbuzz import protocol
 from mbuzz.clock import SYSTEM_CLOCK
 from mbuzz.server import model
 from mbuzz.server.app import Application
-from mbuzz.server.attribution.journeys import LOOKBACK_DAYS
 from mbuzz.server.attribution.models import MODELS
+from mbuzz.server.conversion_settings import LOOKBACKS
 from mbuzz.server.http import answer
 from mbuzz.server.ingestion import keys
 from mbuzz.server.settings import ServerSettings
@@ -36,6 +36,7 @@ KEYED = [where for where, op in OPERATIONS.items() if op.get("security") != []]
 POSTS = [where for where in KEYED if where[0] == "POST"]
 REGISTRY = Registry().with_resource("urn:mbuzz", DRAFT202012.create_resource(DOCUMENT))
 VISITOR = "65dabc1e9f0a4b7c8d3e2f1a0b9c8d7e65dabc1e9f0a4b7c8d3e2f1a0b9c8d7e"
+EVENT = "evt_019d3b732c807e5d9c2ab48f0e6d7c32"  # of the document's examples
 PAGE = {
     "event_type": "page_view",
     "visitor_id": VISITOR,
@@ -83,10 +84,22 @@ def check_answer(answered, response):
     check(body, content["schema"])
 
 
+def operation_at(method, target):
+    """Return the operation that answers; ``{id}`` in a path is any one segment."""
+    path = target.partition("?")[0]
+    if (method, path) in OPERATIONS:
+        return OPERATIONS[method, path]
+    for (its_method, template), operation in OPERATIONS.items():
+        pattern = re.sub(r"\{\w+\}", "[^/]+", template)
+        if its_method == method and re.fullmatch(pattern, path):
+            return operation
+    raise LookupError(path)
+
+
 def check_documented(method, target, answered, status):
     """Check that *answered* is as the document says, and return its body."""
     assert answered.status == status, answered.body
-    operation = OPERATIONS[method, target.partition("?")[0]]
+    operation = operation_at(method, target)
     check_answer(answered, operation["responses"][str(status)])
     return answered
 
@@ -246,7 +259,7 @@ def test_enumerations_are_those_of_the_code():
         model.UNATTRIBUTED,
     ]
     assert SCHEMAS["Model"]["enum"] == list(MODELS)
-    assert lookback["properties"]["lookback_days"]["const"] == LOOKBACK_DAYS
+    assert lookback["properties"]["lookback_days"]["enum"] == [*LOOKBACKS, "all"]
 
 
 def test_error_codes_are_those_of_the_code():
@@ -270,6 +283,9 @@ def test_error_codes_are_those_of_the_code():
 
 def test_documented_requests_are_accepted(api):
     taken = []
+    sale = {"conversion_type": "a", "user_id": "5", "revenue": "99.99"}
+    sold = api("POST", "/api/v1/conversions", 201, sale).json()["conversion_id"]
+    api("POST", "/api/v1/events", 202, {"events": [{**PAGE, "id": EVENT}]})
     for (method, path), operation in OPERATIONS.items():
         content = operation.get("requestBody", {}).get("content", {})
         for media in content.values():
@@ -279,11 +295,16 @@ def test_documented_requests_are_accepted(api):
                     "/api/v1/sessions": 202,
                     "/api/v1/conversions": 201,
                 }
-                body = api(method, path, status.get(path, 200), example["value"]).json()
+                if path.endswith("/refunds"):
+                    status[path] = 201
+                target = path.replace("{id}", sold)
+                body = api(
+                    method, target, status.get(path, 200), example["value"]
+                ).json()
                 assert not body.get("rejected")
                 taken.append(path)
 
-    assert len(taken) == 11
+    assert len(taken) == 15
 
 
 def test_batch_of_everything_is_answered_as_documented(api):
@@ -367,6 +388,48 @@ def test_conversion_is_answered_as_documented(api):
     assert first.json()["attribution_credits"]["linear"][0]["channel"] == "email"
     assert first.json()["warnings"]
     assert again.json()["warnings"] == ["amount_differs"]
+
+
+def test_conversion_and_what_becomes_of_it_are_answered_as_documented(api):
+    api("POST", "/api/v1/events", 202, {"events": [PAGE]})
+    sale = {
+        "conversion_type": "purchase",
+        "visitor_id": VISITOR,
+        "identifier": {"email": "nobody@shop.example"},
+        "revenue": "9.99",
+        "currency": "XYZ",
+        "is_acquisition": True,
+        "funnel": "checkout",
+        "properties": {"items": 2},
+        "correlation": {"request_id": "r"},
+    }
+    first = api("POST", "/api/v1/conversions", 201, sale).json()
+    second = api("POST", "/api/v1/conversions", 201, sale).json()
+    heir = {**sale, "inherit_acquisition": True, "is_acquisition": False}
+    third = api("POST", "/api/v1/conversions", 201, heir).json()
+    paths = [
+        f"/api/v1/conversions/{reply['conversion_id']}"
+        for reply in (first, second, third)
+    ]
+
+    part = {"refund_id": 1, "amount": "3.333", "reason": "late"}
+    refunded = api("POST", f"{paths[0]}/refunds", 201, part)
+    again = api("POST", f"{paths[0]}/refunds", 200, {**part, "amount": 1}).json()
+    api("POST", f"{paths[1]}/void", 200)
+
+    assert first["warnings"] == ["unknown_currency", "unknown_user"]
+    assert "already_acquired" in second["warnings"]
+    assert refunded.json()["warnings"]
+    assert again["warnings"] == ["amount_differs"]
+    shown = [api("GET", path, 200).json() for path in paths]
+    assert [s["conversion"]["status"] for s in shown] == [
+        "partially_refunded",
+        "void",
+        "complete",
+    ]
+    assert shown[2]["conversion"]["inherited_from"] == first["conversion_id"]
+    report = api("GET", "/api/v1/reports/channels?refunds_booked_on=refund", 200)
+    assert report.json()["totals"]["refunds"] == "-3.33"
 
 
 def test_conversion_out_of_nowhere_is_unattributed(api):
@@ -478,7 +541,7 @@ def test_revoked_key_is_a_401(api):
 def test_key_without_the_scope_is_a_403(api, method, path):
     def narrow(stores):
         account = stores.accounts.accounts()[0]
-        scope = {"import"} if "/reports/" in path else {"read"}
+        scope = {"import"} if method == "GET" else {"read"}
         return keys.create(
             stores.accounts, account, live=False, name="", now_ms=1, scopes=scope
         )[1]
@@ -486,6 +549,19 @@ def test_key_without_the_scope_is_a_403(api, method, path):
     api.client.key = api.client.app.storage.write(narrow)
 
     assert api(method, path, 403).json()["code"] == "forbidden"
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body"),
+    [
+        ("POST", "/api/v1/conversions", {"conversion_type": "a", "event_id": "evt_x"}),
+        ("GET", "/api/v1/conversions/conv_unknown", {}),
+        ("POST", "/api/v1/conversions/conv_unknown/refunds", {"refund_id": "r"}),
+        ("POST", "/api/v1/conversions/conv_unknown/void", {}),
+    ],
+)
+def test_what_is_not_here_is_a_404(api, method, target, body):
+    assert api(method, target, 404, body).json()["code"] == "not_found"
 
 
 def test_unknown_path_is_a_404(api):
@@ -541,11 +617,6 @@ def test_packing_that_is_not_known_is_a_415(api, method, path):
         ("POST", "/api/v1/alias", {"user_id": "5"}),
         ("POST", "/api/v1/group", {"user_id": "5"}),
         ("POST", "/api/v1/conversions", {}),
-        (
-            "POST",
-            "/api/v1/conversions",
-            {"conversion_type": "a", "event_id": "evt_unknown"},
-        ),
         ("GET", "/api/v1/reports/channels?model=magic", {}),
         ("GET", "/api/v1/reports/channels?from=yesterday", {}),
         ("GET", "/api/v1/reports/channels?from=2026-11-02&to=2026-11-01", {}),

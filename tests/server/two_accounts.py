@@ -69,6 +69,7 @@ def said(mark):
         },
         {
             "type": "conversion",
+            "id": f"conv_{mark.replace('-', '')}000001",
             "conversion_type": f"sale-{mark}",
             "user_id": f"user-{mark}",
             "revenue": "5.00",

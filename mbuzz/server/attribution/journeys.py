@@ -10,7 +10,12 @@ if TYPE_CHECKING:
     from mbuzz.server.model import Touchpoint
 
 LOOKBACK_DAYS: Final = 90
-LOOKBACK_MS: Final = LOOKBACK_DAYS * 86_400_000
+_DAY_MS: Final = 86_400_000
+
+
+def lookback_ms(days: int) -> int | None:
+    """Return how far back a window of *days* reaches; None for 0, which is no limit."""
+    return days * _DAY_MS if days else None
 
 
 def eligible(

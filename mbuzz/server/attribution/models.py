@@ -39,6 +39,9 @@ MODELS: Final[Mapping[str, Model]] = MappingProxyType(
     {"first_touch": first_touch, "last_touch": last_touch, "linear": linear}
 )
 
+# Raised when a model gives other credits than before; each credit keeps its own.
+MODEL_VERSIONS: Final[Mapping[str, int]] = MappingProxyType(dict.fromkeys(MODELS, 1))
+
 MODEL_LABELS: Final[Mapping[str, str]] = MappingProxyType(
     {"first_touch": "First touch", "last_touch": "Last touch", "linear": "Linear"}
 )
@@ -74,10 +77,16 @@ def credits(  # noqa: A001 - the builtin is for the interactive prompt only
     revenue: int | None = None
     if revenue_minor is not None:
         revenue = revenue_minor * 10 ** (_MICRO_DIGITS - exponent)
+    version = MODEL_VERSIONS.get(model, 1)
     if not journey:
         return [
             Credit(
-                model=model, position=0, credit=WHOLE, revenue=revenue, touchpoint=None
+                model=model,
+                position=0,
+                credit=WHOLE,
+                revenue=revenue,
+                touchpoint=None,
+                version=version,
             )
         ]
     weights = MODELS[model](journey)
@@ -92,6 +101,9 @@ def credits(  # noqa: A001 - the builtin is for the interactive prompt only
             credit=share,
             revenue=revenues[position],
             touchpoint=touchpoint,
+            length=len(journey),
+            weight=float(weights[position]),
+            version=version,
         )
         for position, (touchpoint, share) in enumerate(
             zip(journey, shares, strict=True)

@@ -141,7 +141,7 @@ def _results(found: Found, report: ChannelReport) -> Html:
     return fill(
         "{tiles}{notes}{table}{hint}{words}",
         tiles=_tiles(report),
-        notes=_other_currencies(report),
+        notes=filter(None, [_refunds(report), _other_currencies(report)]),
         table=channel_table(report) if report.rows else _nothing(found),
         hint=_no_conversions(report),
         words=_words() if report.rows else None,
@@ -149,7 +149,7 @@ def _results(found: Found, report: ChannelReport) -> Html:
 
 
 def _tiles(report: ChannelReport) -> Html:
-    revenue = shown.amount(report.revenue_minor, report.currency)
+    revenue = shown.amount(report.net_minor, report.currency)
     tiles = [
         ("Revenue", revenue, report.currency),
         ("Conversions", shown.whole(report.conversions), ""),
@@ -187,6 +187,18 @@ def _other_currencies(report: ChannelReport) -> Html | None:
     )
 
 
+def _refunds(report: ChannelReport) -> Html | None:
+    if not report.refunds_minor:
+        return None
+    return fill(
+        '<p class="note">Revenue is what is left of {gross} {currency} after {refunds} '
+        "{currency} of refunds, each booked on the day of its sale.</p>",
+        gross=shown.amount(report.revenue_minor, report.currency),
+        refunds=shown.amount(-report.refunds_minor, report.currency),
+        currency=report.currency,
+    )
+
+
 def _nothing(found: Found) -> Html:
     days = QUICK_PERIODS[-1]
     return fill(
@@ -219,7 +231,8 @@ come back from elsewhere; its channel is where it came from.</dd></div>
 two visitors.</dd></div>
 <div><dt>Conversion</dt><dd>A goal that was reached, such as an order or a sign-up.
 </dd></div>
-<div><dt>Revenue</dt><dd>What the conversions of the period earned.</dd></div>
+<div><dt>Revenue</dt><dd>What the conversions of the period earned, less
+what of it was refunded.</dd></div>
 <div><dt>Credit</dt><dd>The part of a conversion that a model gives to a channel; each
 model gives away exactly all of it.</dd></div>
 </dl>

@@ -42,7 +42,7 @@ shares them among the channels</span></caption>
         currency=report.currency,
         groups=(fill('<colgroup span="2"></colgroup>') for _ in report.models),
         models=_model_headings(report),
-        basis="revenue" if report.revenue_minor else "conversions",
+        basis="revenue" if report.net_minor else "conversions",
         columns=(
             fill(
                 '<th scope="col" class="number group">Conversions</th>'
@@ -74,8 +74,8 @@ def _row(report: ChannelReport, row: ChannelRow) -> Html:
                 '<td class="number group">{conversions}</td>'
                 '<td class="number">{revenue} <span class="share">{part}</span></td>',
                 conversions=_conversions(report, model, share.conversions),
-                revenue=shown.amount(share.revenue_minor, report.currency),
-                part=shown.percentage(share.revenue_minor, report.revenue_minor),
+                revenue=shown.amount(share.net_minor, report.currency),
+                part=shown.percentage(share.net_minor, report.net_minor),
             )
         )
     return fill(
@@ -101,7 +101,7 @@ def _totals(report: ChannelReport) -> Html:
                     report, model, sum(share.conversions for share in shares)
                 ),
                 revenue=shown.amount(
-                    sum(share.revenue_minor for share in shares), report.currency
+                    sum(share.net_minor for share in shares), report.currency
                 ),
             )
         )
@@ -121,11 +121,11 @@ def _conversions(report: ChannelReport, model: str, count: int) -> str:
 
 def _part(report: ChannelReport, share: Share) -> int:
     """Return what shares are of: revenue, or conversions where nothing was earned."""
-    return share.revenue_minor if report.revenue_minor else share.conversions
+    return share.net_minor if report.net_minor else share.conversions
 
 
 def _bars(report: ChannelReport, row: ChannelRow) -> Html:
-    total = report.revenue_minor or report.conversions * 100
+    total = report.net_minor or report.conversions * 100
     longest = max(_part(report, s) for r in report.rows for s in r.shares.values())
     bars, words = [], []
     for index, model in enumerate(report.models):

@@ -7,6 +7,7 @@ from typing import Final
 from mbuzz import protocol
 from mbuzz.clock import Clock
 from mbuzz.server.http.access import Access
+from mbuzz.server.http.conversion_api import ConversionApi
 from mbuzz.server.http.deferred import Deferred
 from mbuzz.server.http.intake_api import IntakeApi
 from mbuzz.server.http.privacy_api import PrivacyApi
@@ -38,6 +39,7 @@ class Api:
         self._groups = (
             self._intake,
             SessionsApi(storage, clock),
+            ConversionApi(storage, clock),
             ReportApi(storage, clock),
             PrivacyApi(storage, clock),
             self._service,

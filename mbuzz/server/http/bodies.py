@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from mbuzz import protocol
 from mbuzz.clock import iso
 from mbuzz.server import money
-from mbuzz.server.attribution.journeys import LOOKBACK_DAYS
 from mbuzz.server.ingestion.fields import storable
 from mbuzz.server.model import Credit
+from mbuzz.server.storage.port import ConversionRow
 from mbuzz.server.tracking.recorded import (
     ConversionRecorded,
     EventRecorded,
@@ -69,58 +69,89 @@ def item_body(
 
 def identity_body(recorded: IdentityRecorded) -> dict[str, object]:
     """Return what is said of an identify or alias call."""
-    return {
+    body: dict[str, object] = {
         "identity_id": recorded.identity_id,
         "visitor_linked": recorded.visitor_linked,
     }
+    if recorded.previous_link_closed:
+        body["previous_link_closed"] = True
+    return body
 
 
 def conversion_warnings(
     recorded: ConversionRecorded, warnings: Sequence[str]
 ) -> list[str]:
-    """Return the warnings about a conversion, of the call and of its repeat."""
-    differs = ["amount_differs"] if recorded.amount_differs else []
-    return [*warnings, *differs]
+    """Return the warnings about a conversion, of the call and of what came of it."""
+    found = [*warnings, *standing_warnings(recorded.conversion)]
+    if recorded.amount_differs:
+        found.append("amount_differs")
+    if recorded.unknown_user:
+        found.append("unknown_user")
+    return found
+
+
+def standing_warnings(row: ConversionRow) -> list[str]:
+    """Return what was wished for a conversion and could not be."""
+    standing = row.standing
+    if row.status == "void":
+        return []
+    found = []
+    if not standing.counted:
+        found.append("not_counted")
+    if row.is_acquisition and not standing.acquires:
+        found.append("already_acquired")
+    if row.inherits and standing.inherited_from is None and not standing.acquires:
+        found.append("no_acquisition")
+    return found
 
 
 def conversion_body(recorded: ConversionRecorded) -> dict[str, object]:
     """Return a conversion with its credits under every model."""
     row = recorded.conversion
-    revenue = None
-    if row.revenue_minor is not None:
-        revenue = money.text(row.revenue_minor, row.currency)
     by_model: dict[str, list[dict[str, object]]] = {}
     for credit in recorded.credits:
-        by_model.setdefault(credit.model, []).append(_credit_body(credit))
-    touchpoints = {
-        credit.touchpoint.public_id for credit in recorded.credits if credit.touchpoint
-    }
+        by_model.setdefault(credit.model, []).append(credit_body(credit))
     return {
         "conversion_id": row.public_id,
-        "conversion": {
-            "id": row.public_id,
-            "conversion_type": row.conversion_type,
-            "revenue": revenue,
-            "currency": row.currency,
-            "converted_at": iso(row.converted_at_ms),
-            "visitor_id": row.visitor_id,
-        },
+        "conversion": conversion_summary(row),
         "attribution_credits": by_model,
         "attribution": {
             "status": "complete",
             "models": sorted(by_model),
-            "lookback_days": LOOKBACK_DAYS,
-            "touchpoints": len(touchpoints),
+            "lookback_days": lookback_body(row),
+            "touchpoints": max(
+                (credit.length for credit in recorded.credits), default=0
+            ),
         },
         "duplicate": recorded.duplicate,
     }
 
 
-def _credit_body(credit: Credit) -> dict[str, object]:
+def conversion_summary(row: ConversionRow) -> dict[str, object]:
+    """Return what was converted, for how much, when, and by which browser."""
+    revenue = None
+    if row.revenue_minor is not None:
+        revenue = money.text(row.revenue_minor, row.currency)
+    return {
+        "id": row.public_id,
+        "conversion_type": row.conversion_type,
+        "revenue": revenue,
+        "currency": row.currency,
+        "converted_at": iso(row.converted_at_ms),
+        "visitor_id": row.visitor_id,
+    }
+
+
+def lookback_body(row: ConversionRow) -> int | str:
+    """Return the window a conversion was credited under, in days, or ``all``."""
+    return row.lookback_days or "all"
+
+
+def credit_body(credit: Credit) -> dict[str, object]:
     """Return a credit as numbers: the integers behind them are exact, these are not."""
     touchpoint = credit.touchpoint
     return {
-        "session_id": touchpoint.public_id if touchpoint else None,
+        "session_id": (touchpoint.public_id or None) if touchpoint else None,
         "channel": credit.channel,
         "credit": credit.credit / 1_000_000_000,
         "revenue_credit": (

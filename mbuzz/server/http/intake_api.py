@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from mbuzz import protocol
 from mbuzz.clock import Clock
 from mbuzz.server.http.access import KeyRoute
 from mbuzz.server.http.bodies import (
-    conversion_body,
-    conversion_warnings,
     echo,
     identity_body,
     item_body,
     rejection,
 )
 from mbuzz.server.http.cookies import visitor_cookies
-from mbuzz.server.http.errors import HttpError, unprocessable
+from mbuzz.server.http.errors import HttpError
 from mbuzz.server.http.idempotency import (
     KEPT_MS,
     body_digest,
@@ -29,12 +27,12 @@ from mbuzz.server.http.idempotency import (
 from mbuzz.server.http.known_fields import unknown_fields
 from mbuzz.server.http.request import Request
 from mbuzz.server.http.response import Response, json_response
+from mbuzz.server.http.single_call import carry_out
 from mbuzz.server.ingestion.fields import InvalidError, unquote
 from mbuzz.server.ingestion.timing import Timing
 from mbuzz.server.ingestion.validation import (
     Checked,
     check_alias,
-    check_conversion,
     check_group,
     check_identify,
     check_item,
@@ -43,30 +41,18 @@ from mbuzz.server.ingestion.validation import (
 from mbuzz.server.metrics import Metrics
 from mbuzz.server.model import (
     EMPTY,
-    AliasCall,
     Call,
-    ConversionCall,
-    GroupCall,
-    IdentifyCall,
     TrackCall,
 )
 from mbuzz.server.storage.port import ApiKey, Storage, Stores
 from mbuzz.server.tracking.intake import Batch, record
 from mbuzz.server.tracking.recorded import (
-    ConversionRecorded,
     IdentityRecorded,
     Recorded,
     Refused,
 )
 
 Outcome = TypeVar("Outcome")
-
-_KINDS: Final[Mapping[type, str]] = {
-    IdentifyCall: "identify",
-    AliasCall: "alias",
-    GroupCall: "group",
-    ConversionCall: "conversion",
-}
 
 
 class IntakeApi:
@@ -84,7 +70,6 @@ class IntakeApi:
             "/identify": self.identify,
             "/alias": self.alias,
             "/group": self.group,
-            "/conversions": self.conversions,
         }
         return [
             KeyRoute(method="POST", path=path, handler=handler, scope="ingest")
@@ -140,58 +125,21 @@ class IntakeApi:
 
     def identify(self, request: Request, key: ApiKey) -> Response:
         """Link a visitor to a user."""
-        recorded, warnings = self._single(request, key, check_identify)
+        recorded, warnings = carry_out(
+            self._storage, self._clock, request, key, check_identify
+        )
         assert isinstance(recorded, IdentityRecorded)
         return _success(warnings, identity_body(recorded))
 
     def alias(self, request: Request, key: ApiKey) -> Response:
         """Make two ids one person."""
-        _, warnings = self._single(request, key, check_alias)
+        _, warnings = carry_out(self._storage, self._clock, request, key, check_alias)
         return _success(warnings)
 
     def group(self, request: Request, key: ApiKey) -> Response:
         """Keep what is said of a group."""
-        _, warnings = self._single(request, key, check_group)
+        _, warnings = carry_out(self._storage, self._clock, request, key, check_group)
         return _success(warnings)
-
-    def conversions(self, request: Request, key: ApiKey) -> Response:
-        """Record a conversion and answer with its credits."""
-        recorded, warnings = self._single(request, key, check_conversion)
-        assert isinstance(recorded, ConversionRecorded)
-        body = conversion_body(recorded)
-        if warnings or recorded.amount_differs:
-            body["warnings"] = conversion_warnings(recorded, warnings)
-        return json_response(body, 200 if recorded.duplicate else 201)
-
-    def _single(
-        self,
-        request: Request,
-        key: ApiKey,
-        check: Callable[[Mapping[str, object], Timing, list[str]], Call],
-    ) -> tuple[Recorded, list[str]]:
-        """Carry out the one call that a request's body is."""
-        sent = request.json_object()
-        item = dict(sent)
-        if "idempotency_key" not in item:
-            item["idempotency_key"] = idempotency_key(request)
-        timing = Timing(
-            received_at_ms=self._clock.now_ms(),
-            currency=key.account.currency,
-            any_age="import" in key.scopes,
-        )
-        warnings: list[str] = []
-        try:
-            check_size(item)
-            call = check(item, timing, warnings)
-        except InvalidError as error:
-            raise unprocessable(error.errors) from None
-        batch = Batch(key.tenant, key.account.policy, [call])
-        ((recorded,),) = self._storage.write(lambda stores: record(stores, [batch]))
-        if isinstance(recorded, Refused):
-            raise unprocessable([recorded.error])
-        if not key.live:
-            warnings += unknown_fields(sent, _KINDS[type(call)])
-        return recorded, warnings
 
 
 def _success(warnings: list[str], more: Mapping[str, object] = EMPTY) -> Response:

@@ -58,6 +58,11 @@ class ReportApi:
             )
             models = [name for name in query.get("model", "").split(",") if name]
             currency = query.get("currency")
+            booked = query.get("refunds_booked_on", "conversion")
+            if booked not in ("conversion", "refund"):
+                raise ValueError(
+                    f"refunds_booked_on must be conversion or refund, got {booked!r}"
+                )
             report = self._storage.read(
                 lambda stores: channel_report(
                     stores.reports,
@@ -66,6 +71,7 @@ class ReportApi:
                     default_currency=key.account.currency,
                     currency=money.currency_code(currency) if currency else None,
                     models=models,
+                    by_refund=booked == "refund",
                 )
             )
         except ValueError as error:

@@ -11,6 +11,9 @@ from typing import cast
 from mbuzz import protocol
 from mbuzz.server.ingestion.timing import BadTimeError, Moment, Timing
 
+_MAX_FUNNEL = 64  # characters
+_MAX_REASON = 500
+_MAX_EMAIL = 254
 _PRINTABLE = re.compile(r"[\x21-\x7e]{1,128}")
 _MAX_NAME = 255  # characters of a property's name
 
@@ -146,6 +149,44 @@ def read_time(
     except BadTimeError as error:
         errors.append(str(error))
         return Moment(timing.received_at_ms, None)
+
+
+def read_funnel(item: Mapping[str, object], errors: list[str]) -> str | None:
+    """Return the label of the funnel that it is a step of."""
+    given = item.get("funnel")
+    if given is None or given == "":
+        return None
+    text = storable(given).strip() if isinstance(given, str) else ""
+    if not 1 <= len(text) <= _MAX_FUNNEL:
+        errors.append(f"funnel must be text of 1 to {_MAX_FUNNEL} characters")
+        return None
+    return text
+
+
+def read_reason(item: Mapping[str, object], errors: list[str]) -> str | None:
+    """Return why something is taken back, in the sender's words."""
+    given = item.get("reason")
+    if given is None or given == "":
+        return None
+    if not isinstance(given, str) or len(given) > _MAX_REASON:
+        errors.append(f"reason must be text of at most {_MAX_REASON} characters")
+        return None
+    return storable(given)
+
+
+def read_email(item: Mapping[str, object], errors: list[str]) -> str | None:
+    """Return the e-mail of the user that ``identifier`` names."""
+    given = item.get("identifier")
+    if given is None:
+        return None
+    email = given.get("email") if isinstance(given, dict) else None
+    text = storable(email).strip() if isinstance(email, str) else ""
+    if "@" not in text or len(text) > _MAX_EMAIL:
+        errors.append(
+            'identifier must be an object with an e-mail, {"email": "ann@shop.example"}'
+        )
+        return None
+    return text
 
 
 def read_text(item: Mapping[str, object], name: str) -> str | None:

@@ -14,9 +14,12 @@ from mbuzz.server.ingestion.fields import (
     identified,
     page_fact,
     people,
+    read_email,
     read_event_id,
+    read_funnel,
     read_id,
     read_mapping,
+    read_reason,
     read_refused,
     read_session,
     read_text,
@@ -32,6 +35,7 @@ from mbuzz.server.model import (
     ConversionCall,
     GroupCall,
     IdentifyCall,
+    RefundCall,
     TrackCall,
 )
 
@@ -88,6 +92,10 @@ def check_track(
         item = {**item, "user_id": identified(item)}
     visitor_id, user_id = people(item, errors)
     properties = read_mapping(item, "properties", errors, warnings)
+    if "funnel" in item:
+        funnel = read_funnel(item, errors)
+        if funnel is not None:
+            properties = {"funnel": funnel, **properties}
     moment = read_time(item, timing, errors)
     event_id = read_event_id(item, errors)
     if len(event_type) > protocol.MAX_EVENT_TYPE:
@@ -199,14 +207,18 @@ def check_conversion(
     errors: list[str] = []
     conversion_type = _conversion_type(item, errors)
     event_id = read_text(item, "event_id")
-    if event_id is None:
+    email = read_email(item, errors)
+    if event_id is None and email is None:
         visitor_id, user_id = people(item, errors)
     else:
         visitor_id = read_visitor(item, errors)
         user_id = read_id(item, "user_id", errors)
-    currency, revenue_minor = _revenue(item, timing, errors, warnings)
+    flags: set[str] = set()
+    currency, revenue_minor = _revenue(item, timing, errors, warnings, flags)
     properties = read_mapping(item, "properties", errors, warnings)
-    at_ms = read_time(item, timing, errors, also="converted_at").at_ms
+    correlation = read_mapping(item, "correlation", [], [])  # no sale fails for it
+    moment = read_time(item, timing, errors, also="converted_at")
+    funnel = read_funnel(item, errors)
     if errors:
         raise InvalidError(*errors)
     conversion_id, dedupe_key = _conversion_keys(
@@ -221,9 +233,14 @@ def check_conversion(
         event_id=event_id,
         revenue_minor=revenue_minor,
         currency=currency,
-        converted_at_ms=at_ms,
+        converted_at_ms=moment.at_ms,
         received_at_ms=timing.received_at_ms,
         is_acquisition=item.get("is_acquisition") is True,
+        inherits=item.get("inherit_acquisition") is True,
+        email=email,
+        funnel=funnel,
+        correlation=correlation,
+        flags=moment.flags | flags,
         properties=properties,
     )
 
@@ -269,11 +286,15 @@ def _revenue(
     timing: Timing,
     errors: list[str],
     warnings: list[str],
+    flags: set[str],
 ) -> tuple[str | None, int | None]:
     currency = None
     try:
         if item.get("currency") is not None:
             currency = money.currency_code(item["currency"])
+            if not money.is_known(currency):
+                warnings.append("unknown_currency")
+                flags.add("unknown_currency")
         if item.get("revenue") is None:
             return currency, None
         minor, rounded = money.parse(item["revenue"], currency or timing.currency)
@@ -282,7 +303,38 @@ def _revenue(
         return currency, None
     if rounded:
         warnings.append("revenue was rounded to the currency's smallest unit")
+        flags.add("rounded")
     return currency, minor
+
+
+def check_refund(
+    item: Mapping[str, object], timing: Timing, _warnings: list[str]
+) -> RefundCall:
+    """Return a refund; the amount is read where the sale's currency is known.
+
+    Raises:
+        InvalidError: With every reason why it is none.
+    """
+    errors: list[str] = []
+    refund_id = read_text(item, "refund_id") or read_text(item, "idempotency_key")
+    if refund_id is None:
+        errors.append("refund_id is required: the refund's own id, such as re_1001")
+    amount = item.get("amount")
+    if amount is not None and (
+        isinstance(amount, bool) or not isinstance(amount, int | float | str)
+    ):
+        errors.append('amount must be a number or decimal text, such as "99.99"')
+    reason = read_reason(item, errors)
+    moment = read_time(item, timing, errors, also="refunded_at")
+    if errors or refund_id is None:
+        raise InvalidError(*errors)
+    return RefundCall(
+        refund_id=refund_id,
+        amount=None if amount is None else str(amount),
+        reason=reason,
+        refunded_at_ms=moment.at_ms,
+        received_at_ms=timing.received_at_ms,
+    )
 
 
 def check_size(item: object) -> None:

@@ -43,10 +43,12 @@ def _readable(item: Mapping[str, object]) -> dict[str, object]:
             said[name.removesuffix("_ms")] = _moment(value)
         elif name == "revenue_minor":
             said["revenue"] = _amount(value, item["currency"])
-        elif name == "is_acquisition":
+        elif name == "amount_minor":
+            said["amount"] = _amount(value, item["currency"])
+        elif name in ("is_acquisition", "inherit_acquisition"):
             said[name] = bool(value)
-        elif name == "credits":
-            said[name] = [_readable(credit) for credit in _items(value)]
+        elif name in ("credits", "refunds"):
+            said[name] = [_readable(part) for part in _items(value)]
         else:
             said[name] = value
     return said

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Final
 
 from mbuzz.clock import Clock
-from mbuzz.server.attribution.journeys import LOOKBACK_MS
 from mbuzz.server.jobs import DAY_MS, Job, Steps
 from mbuzz.server.model import Tenant
 from mbuzz.server.privacy.keeping import retention_of
@@ -82,9 +81,7 @@ def _retain_tenant(
     add(
         "sessions",
         keep.sessions_days,
-        lambda s, before: s.privacy.forget_sessions(
-            tenant, before, now_ms - LOOKBACK_MS, MOST_ROWS
-        ),
+        lambda s, before: s.privacy.forget_sessions(tenant, before, now_ms, MOST_ROWS),
     )
     add(
         "conversions",

@@ -10,7 +10,7 @@ from mbuzz.server.attribution.allocation import allocate
 from mbuzz.server.attribution.models import MODELS
 from mbuzz.server.model import CHANNELS, UNATTRIBUTED, Tenant, channel_label
 from mbuzz.server.reporting.period import Period
-from mbuzz.server.storage.port import ReportStore
+from mbuzz.server.storage.port import ChannelSum, ReportStore, Totals
 
 _ORDER = {name: index for index, name in enumerate([*CHANNELS, UNATTRIBUTED])}
 
@@ -21,6 +21,12 @@ class Share:
 
     conversions: int  # in hundredths
     revenue_minor: int
+    refunds_minor: int = 0  # 0 or less
+
+    @property
+    def net_minor(self) -> int:
+        """Return what is left of the revenue."""
+        return self.revenue_minor + self.refunds_minor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +57,13 @@ class ChannelReport:
     page_views: int
     conversions: int
     revenue_minor: int
+    refunds_minor: int
+    by_refund: bool  # refunds are those of the period, not of its conversions
+
+    @property
+    def net_minor(self) -> int:
+        """Return what is left of the revenue."""
+        return self.revenue_minor + self.refunds_minor
 
 
 def channel_report(
@@ -61,11 +74,13 @@ def channel_report(
     default_currency: str,
     currency: str | None = None,
     models: Sequence[str] = (),
+    by_refund: bool = False,
 ) -> ChannelReport:
     """Return the report; no models named means all of them.
 
     Without a *currency* it is the default one, or, where nothing was earned in that,
     the one of most conversions. Amounts of different currencies are never added.
+    Refunds are booked on the day of their sale, or *by_refund* on their own.
 
     Raises:
         ValueError: If a model is unknown.
@@ -81,28 +96,17 @@ def channel_report(
         currency = default_currency
         if currencies and currency not in currencies:
             currency = next(iter(currencies))
-    totals = store.totals(tenant, *span, currency)
-    credit: dict[str, dict[str, int]] = {model: {} for model in chosen}
-    revenue: dict[str, dict[str, int]] = {model: {} for model in chosen}
-    for entry in store.channel_sums(tenant, *span, currency):
-        if entry.model in credit:
-            credit[entry.model][entry.channel] = entry.credit
-            revenue[entry.model][entry.channel] = entry.revenue
+    totals = store.totals(tenant, *span, currency, by_refund=by_refund)
+    sums: dict[str, dict[str, ChannelSum]] = {model: {} for model in chosen}
+    for entry in store.channel_sums(tenant, *span, currency, by_refund=by_refund):
+        if entry.model in sums:
+            sums[entry.model][entry.channel] = entry
     present = {
         *totals.visits,
-        *(c for by_channel in credit.values() for c in by_channel),
+        *(c for by_channel in sums.values() for c in by_channel),
     }
     channels = sorted(present, key=lambda name: _ORDER.get(name, len(_ORDER)))
-    shares = {
-        model: _shares(
-            channels,
-            credit[model],
-            revenue[model],
-            totals.conversions,
-            totals.revenue_minor,
-        )
-        for model in chosen
-    }
+    shares = {model: _shares(channels, sums[model], totals) for model in chosen}
     rows = [
         ChannelRow(
             channel=channel,
@@ -114,7 +118,7 @@ def channel_report(
     last = chosen[-1]
     rows.sort(
         key=lambda row: (
-            -row.shares[last].revenue_minor,
+            -row.shares[last].net_minor,
             -row.shares[last].conversions,
             -row.visits,
         )
@@ -130,22 +134,27 @@ def channel_report(
         page_views=totals.page_views,
         conversions=totals.conversions,
         revenue_minor=totals.revenue_minor,
+        refunds_minor=totals.refunds_minor,
+        by_refund=by_refund,
     )
 
 
 def _shares(
-    channels: Sequence[str],
-    credit: Mapping[str, int],
-    revenue: Mapping[str, int],
-    conversions: int,
-    revenue_minor: int,
+    channels: Sequence[str], sums: Mapping[str, ChannelSum], totals: Totals
 ) -> dict[str, Share]:
     """Round a model's exact sums once, so that the rows add up to the totals."""
-    counts = _round(conversions * 100, [credit.get(name, 0) for name in channels])
-    amounts = _round(revenue_minor, [revenue.get(name, 0) for name in channels])
+    of = [
+        sums.get(name, ChannelSum(model="", channel=name, credit=0, revenue=0))
+        for name in channels
+    ]
+    counts = _round(totals.conversions * 100, [entry.credit for entry in of])
+    amounts = _round(totals.revenue_minor, [entry.revenue for entry in of])
+    refunds = _round(totals.refunds_minor, [max(0, -entry.refunds) for entry in of])
     return {
-        name: Share(conversions=count, revenue_minor=amount)
-        for name, count, amount in zip(channels, counts, amounts, strict=True)
+        name: Share(conversions=count, revenue_minor=amount, refunds_minor=refund)
+        for name, count, amount, refund in zip(
+            channels, counts, amounts, refunds, strict=True
+        )
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from mbuzz.server.reporting.channels import ChannelReport, amount, hundredths
+from mbuzz.server.reporting.channels import ChannelReport, Share, amount, hundredths
 from mbuzz.server.reporting.period import Period
 from mbuzz.server.reporting.quality import Quality
 
@@ -42,6 +42,7 @@ def report_as_dict(report: ChannelReport) -> dict[str, object]:
         "currency": report.currency,
         "other_currencies": dict(report.other_currencies),
         "models": list(report.models),
+        "refunds_booked_on": "refund" if report.by_refund else "conversion",
         "rows": [
             {
                 "channel": row.channel,
@@ -51,6 +52,8 @@ def report_as_dict(report: ChannelReport) -> dict[str, object]:
                     model: {
                         "conversions": hundredths(share.conversions),
                         "revenue": amount(report, share.revenue_minor),
+                        "refunds": amount(report, share.refunds_minor),
+                        "net_revenue": amount(report, share.net_minor),
                     }
                     for model, share in row.shares.items()
                 },
@@ -63,29 +66,41 @@ def report_as_dict(report: ChannelReport) -> dict[str, object]:
             "page_views": report.page_views,
             "conversions": report.conversions,
             "revenue": amount(report, report.revenue_minor),
+            "refunds": amount(report, report.refunds_minor),
+            "net_revenue": amount(report, report.net_minor),
         },
     }
 
 
 def report_as_csv(report: ChannelReport) -> str:
-    """Return a channel report as CSV with a line of totals."""
+    """Return a channel report as CSV with a line of totals.
+
+    Columns of refunds stand last, so that those before keep their places.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    columns = [
-        f"{m} {what}" for m in report.models for what in ("conversions", "revenue")
-    ]
-    writer.writerow(["channel", "visits", *columns, "currency"])
-    for row in report.rows:
-        cells = []
-        for model in report.models:
-            share = row.shares[model]
-            cells += [
+    models = report.models
+    earned = [f"{m} {what}" for m in models for what in ("conversions", "revenue")]
+    left = [f"{m} {what}" for m in models for what in ("refunds", "net revenue")]
+    writer.writerow(["channel", "visits", *earned, "currency", *left])
+    whole = Share(
+        conversions=report.conversions * 100,
+        revenue_minor=report.revenue_minor,
+        refunds_minor=report.refunds_minor,
+    )
+    lines = [(row.channel, row.visits, row.shares) for row in report.rows]
+    lines.append(("total", report.visits, dict.fromkeys(models, whole)))
+    for name, visits, shares in lines:
+        earned, left = [], []
+        for model in models:
+            share = shares[model]
+            earned += [
                 hundredths(share.conversions),
                 amount(report, share.revenue_minor),
             ]
-        writer.writerow([row.channel, row.visits, *cells, report.currency])
-    total = [hundredths(report.conversions * 100), amount(report, report.revenue_minor)]
-    writer.writerow(
-        ["total", report.visits, *(total * len(report.models)), report.currency]
-    )
+            left += [
+                amount(report, share.refunds_minor),
+                amount(report, share.net_minor),
+            ]
+        writer.writerow([name, visits, *earned, report.currency, *left])
     return out.getvalue()

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from mbuzz.server.model import Credit, Tenant, Touchpoint
-from mbuzz.server.storage.connection import Connection, Row, first, in_list, owner
-from mbuzz.server.storage.port import ConversionRow, NewConversion
+from mbuzz.server.storage.connection import (
+    TENANT,
+    Connection,
+    Row,
+    dump,
+    first,
+    in_list,
+    owner,
+)
+from mbuzz.server.storage.port import ConversionRow, NewConversion, Standing
 
 _CONVERSION = (
     "SELECT c.id, c.public_id, c.conversion_type, c.visitor, v.visitor_id, c.identity,"
-    " c.revenue_minor, c.currency, c.converted_at_ms FROM conversions c"
-    " LEFT JOIN visitors v ON v.id = c.visitor"
+    " i.user_id, c.revenue_minor, c.currency, c.converted_at_ms, c.is_acquisition,"
+    " c.inherits, c.lookback_days, c.counting, c.funnel, c.refunded_minor,"
+    " c.voided_at_ms, c.void_reason, c.counted, c.acquires, c.inherited_from, c.flags,"
+    " c.attributed_version, c.frozen"
+    " FROM conversions c LEFT JOIN visitors v ON v.id = c.visitor"
+    " LEFT JOIN identities i ON i.id = c.identity"
     " WHERE c.account_id = :account_id AND c.live = :live"
 )
 _TOUCHPOINT = "s.id, s.public_id, s.channel, s.started_at_ms, s.initial_utm"
+_CREDIT = (
+    *("account_id", "live", "conversion", "currency", "converted_at_ms", "model"),
+    *("position", "session", "channel", "credit", "revenue", "length", "before_ms"),
+    *("weight", "version"),
+)
 
 
 def _conversion(row: Row) -> ConversionRow:
@@ -26,9 +43,22 @@ def _conversion(row: Row) -> ConversionRow:
         visitor=row[3],
         visitor_id=row[4],
         identity=row[5],
-        revenue_minor=row[6],
-        currency=row[7],
-        converted_at_ms=row[8],
+        user_id=row[6],
+        revenue_minor=row[7],
+        currency=row[8],
+        converted_at_ms=row[9],
+        is_acquisition=bool(row[10]),
+        inherits=bool(row[11]),
+        lookback_days=row[12],
+        counting=row[13],
+        funnel=row[14],
+        refunded_minor=row[15],
+        voided_at_ms=row[16],
+        void_reason=row[17],
+        standing=Standing(bool(row[18]), bool(row[19]), row[20]),
+        flags=frozenset(row[21].split()),
+        attributed_version=row[22],
+        frozen=bool(row[23]),
     )
 
 
@@ -51,32 +81,35 @@ class SqlConversionStore:
     def insert_conversion(
         self, tenant: Tenant, conversion: NewConversion
     ) -> int | None:
+        values = {
+            **owner(tenant),
+            "public_id": conversion.public_id,
+            "dedupe_key": conversion.dedupe_key,
+            "conversion_type": conversion.conversion_type,
+            "visitor": conversion.visitor,
+            "identity": conversion.identity,
+            "event": conversion.event,
+            "revenue_minor": conversion.revenue_minor,
+            "currency": conversion.currency,
+            "converted_at_ms": conversion.converted_at_ms,
+            "received_at_ms": conversion.received_at_ms,
+            "is_acquisition": int(conversion.is_acquisition),
+            "inherits": int(conversion.inherits),
+            "lookback_days": conversion.lookback_days,
+            "counting": conversion.counting,
+            "funnel": conversion.funnel,
+            "correlation": (
+                dump(dict(conversion.correlation)) if conversion.correlation else None
+            ),
+            "flags": " ".join(sorted(conversion.flags)),
+            "properties": dump(dict(conversion.properties)),
+        }
+        marks = ", ".join(f":{name}" for name in values)
         row = first(
             self._db.rows(
-                "INSERT INTO conversions (account_id, live, public_id, dedupe_key,"
-                " conversion_type, visitor, identity, event, revenue_minor, currency,"
-                " converted_at_ms, received_at_ms, is_acquisition, properties) VALUES"
-                " (:account_id, :live, :public_id, :dedupe_key, :conversion_type,"
-                " :visitor, :identity, :event, :revenue_minor, :currency,"
-                " :converted_at_ms, :received_at_ms, :is_acquisition, :properties)"
+                f"INSERT INTO conversions ({', '.join(values)}) VALUES ({marks})"
                 " ON CONFLICT DO NOTHING RETURNING id",
-                {
-                    **owner(tenant),
-                    "public_id": conversion.public_id,
-                    "dedupe_key": conversion.dedupe_key,
-                    "conversion_type": conversion.conversion_type,
-                    "visitor": conversion.visitor,
-                    "identity": conversion.identity,
-                    "event": conversion.event,
-                    "revenue_minor": conversion.revenue_minor,
-                    "currency": conversion.currency,
-                    "converted_at_ms": conversion.converted_at_ms,
-                    "received_at_ms": conversion.received_at_ms,
-                    "is_acquisition": int(conversion.is_acquisition),
-                    "properties": json.dumps(
-                        dict(conversion.properties), separators=(",", ":")
-                    ),
-                },
+                values,
             )
         )
         return int(row[0]) if row else None
@@ -104,6 +137,33 @@ class SqlConversionStore:
         )
         return _conversion(row) if row else None
 
+    def conversion_details(
+        self, tenant: Tenant, row: int
+    ) -> tuple[dict[str, object], dict[str, object]]:
+        ((properties, correlation),) = self._db.rows(
+            f"SELECT properties, correlation FROM conversions WHERE {TENANT}"
+            " AND id = :id",
+            {**owner(tenant), "id": row},
+        )
+        return json.loads(properties), json.loads(correlation or "{}")
+
+    def flag_conversion(self, tenant: Tenant, row: int, flag: str) -> None:
+        self._db.run(
+            "UPDATE conversions SET flags = trim(flags || ' ' || :flag)"
+            f" WHERE {TENANT} AND id = :id"
+            " AND instr(' ' || flags || ' ', ' ' || :flag || ' ') = 0",
+            {**owner(tenant), "id": row, "flag": flag},
+        )
+
+    def void_conversion(
+        self, tenant: Tenant, row: int, at_ms: int, reason: str | None
+    ) -> None:
+        self._db.run(
+            "UPDATE conversions SET voided_at_ms = :at, void_reason = :reason"
+            f" WHERE {TENANT} AND id = :id",
+            {**owner(tenant), "id": row, "at": at_ms, "reason": reason},
+        )
+
     def conversions_of(
         self,
         tenant: Tenant,
@@ -119,6 +179,35 @@ class SqlConversionStore:
         )
         return [_conversion(row) for row in rows]
 
+    def valid_conversions_until(
+        self,
+        tenant: Tenant,
+        identities: Iterable[int],
+        visitors: Iterable[int],
+        until_ms: int,
+        conversion_type: str | None,
+    ) -> Sequence[ConversionRow]:
+        """Return what was not voided, the oldest first.
+
+        Those of a type, or without one those that say they made a customer.
+        """
+        which = "c.is_acquisition = 1"
+        if conversion_type is not None:
+            which = "c.conversion_type = :conversion_type"
+        rows = self._db.rows(
+            f"{_CONVERSION} AND c.converted_at_ms <= :until AND {which}"
+            " AND c.voided_at_ms IS NULL"
+            f" AND (c.identity IN ({in_list(list(identities))})"
+            f" OR c.visitor IN ({in_list(list(visitors))}))"
+            " ORDER BY c.converted_at_ms, c.id",
+            {
+                **owner(tenant),
+                "until": until_ms,
+                "conversion_type": conversion_type,
+            },
+        )
+        return [_conversion(row) for row in rows]
+
     def linked_visitors(
         self, tenant: Tenant, identities: Iterable[int]
     ) -> Sequence[int]:
@@ -131,7 +220,7 @@ class SqlConversionStore:
         return [row[0] for row in rows]
 
     def touchpoints_of_identities(
-        self, tenant: Tenant, identities: Iterable[int], until_ms: int
+        self, tenant: Tenant, identities: Iterable[int], from_ms: int, until_ms: int
     ) -> Sequence[Touchpoint]:
         rows = self._db.rows(
             f"SELECT {_TOUCHPOINT} FROM links l JOIN sessions s"
@@ -140,61 +229,60 @@ class SqlConversionStore:
             " AND (l.linked_until_ms IS NULL OR s.started_at_ms < l.linked_until_ms)"
             " WHERE l.account_id = :account_id AND l.live = :live"
             f" AND l.identity IN ({in_list(list(identities))})"
-            " AND s.started_at_ms <= :until",
-            {**owner(tenant), "until": until_ms},
+            " AND s.started_at_ms BETWEEN :from_ms AND :until",
+            {**owner(tenant), "from_ms": from_ms, "until": until_ms},
         )
         return [_touchpoint(row) for row in rows]
 
     def touchpoints_of_visitor(
-        self, tenant: Tenant, visitor: int, until_ms: int
+        self, tenant: Tenant, visitor: int, from_ms: int, until_ms: int
     ) -> Sequence[Touchpoint]:
         rows = self._db.rows(
             f"SELECT {_TOUCHPOINT} FROM sessions s"
             " WHERE s.account_id = :account_id AND s.live = :live"
-            " AND s.visitor = :visitor AND s.started_at_ms <= :until",
-            {**owner(tenant), "visitor": visitor, "until": until_ms},
+            " AND s.visitor = :visitor AND s.started_at_ms BETWEEN :from_ms AND :until",
+            {
+                **owner(tenant),
+                "visitor": visitor,
+                "from_ms": from_ms,
+                "until": until_ms,
+            },
         )
         return [_touchpoint(row) for row in rows]
 
     def replace_credits(
-        self, tenant: Tenant, conversion: ConversionRow, credits_: Iterable[Credit]
+        self,
+        tenant: Tenant,
+        conversion: ConversionRow,
+        standing: Standing,
+        credits_: Collection[Credit],
     ) -> None:
         whose = {**owner(tenant), "conversion": conversion.id}
-        self._db.run(
-            "DELETE FROM credits WHERE account_id = :account_id AND live = :live"
-            " AND conversion = :conversion",
-            whose,
-        )
-        for credit in credits_:
-            touchpoint = credit.touchpoint
+        if conversion.attributed_version:
             self._db.run(
-                "INSERT INTO credits (account_id, live, model, conversion, position,"
-                " session, channel, credit, revenue, currency, converted_at_ms) VALUES"
-                " (:account_id, :live, :model, :conversion, :position, :session,"
-                " :channel, :credit, :revenue, :currency, :converted_at_ms)",
-                {
-                    **whose,
-                    "model": credit.model,
-                    "position": credit.position,
-                    "session": touchpoint.session_id if touchpoint else None,
-                    "channel": credit.channel,
-                    "credit": credit.credit,
-                    "revenue": credit.revenue,
-                    "currency": conversion.currency,
-                    "converted_at_ms": conversion.converted_at_ms,
-                },
+                f"DELETE FROM credits WHERE {TENANT} AND conversion = :conversion",
+                whose,
             )
+        self._db.insert("credits", _CREDIT, _credit_rows(tenant, conversion, credits_))
         self._db.run(
-            "UPDATE conversions SET attributed_version = attributed_version + 1"
-            " WHERE account_id = :account_id AND live = :live AND id = :conversion",
-            whose,
+            "UPDATE conversions SET attributed_version = attributed_version + 1,"
+            " counted = :counted, acquires = :acquires,"
+            " inherited_from = :inherited_from"
+            f" WHERE {TENANT} AND id = :conversion",
+            {
+                **whose,
+                "counted": int(standing.counted),
+                "acquires": int(standing.acquires),
+                "inherited_from": standing.inherited_from,
+            },
         )
 
     def credits(self, tenant: Tenant, conversion: int) -> Sequence[Credit]:
+        """Return a conversion's credits; of visits no longer kept with empty ids."""
         rows = self._db.rows(
-            "SELECT c.model, c.position, c.credit, c.revenue,"
-            f" {_TOUCHPOINT} FROM credits c"
-            " LEFT JOIN sessions s ON s.id = c.session"
+            "SELECT c.model, c.position, c.credit, c.revenue, c.length, c.weight,"
+            " c.version, c.channel, c.converted_at_ms - c.before_ms,"
+            f" {_TOUCHPOINT} FROM credits c LEFT JOIN sessions s ON s.id = c.session"
             " WHERE c.account_id = :account_id AND c.live = :live"
             " AND c.conversion = :conversion ORDER BY c.model, c.position",
             {**owner(tenant), "conversion": conversion},
@@ -205,7 +293,48 @@ class SqlConversionStore:
                 position=row[1],
                 credit=row[2],
                 revenue=row[3],
-                touchpoint=_touchpoint(row[4:]) if row[4] is not None else None,
+                length=row[4],
+                weight=row[5],
+                version=row[6],
+                touchpoint=_credited(row[7], row[8], row[9:]),
             )
             for row in rows
         ]
+
+
+def _credited(channel: str, started_at_ms: int | None, row: Row) -> Touchpoint | None:
+    if row[0] is not None:
+        return _touchpoint(row)
+    if started_at_ms is None:
+        return None
+    return Touchpoint(
+        session_id=0, public_id="", channel=channel, started_at_ms=started_at_ms
+    )
+
+
+def _credit_rows(
+    tenant: Tenant, conversion: ConversionRow, credits_: Iterable[Credit]
+) -> Sequence[Sequence[object]]:
+    """Return credits as rows of `_CREDIT`."""
+    at_ms = conversion.converted_at_ms
+    currency = conversion.currency
+    whose = tenant.account_id, int(tenant.live), conversion.id, currency, at_ms
+    rows = []
+    for credit in credits_:
+        visit = credit.touchpoint
+        rows.append(
+            (
+                *whose,
+                credit.model,
+                credit.position,
+                (visit.session_id or None) if visit else None,
+                credit.channel,
+                credit.credit,
+                credit.revenue,
+                credit.length,
+                at_ms - visit.started_at_ms if visit else None,
+                credit.weight,
+                credit.version,
+            )
+        )
+    return rows

@@ -336,6 +336,11 @@ class SqlErasureStore(SqlSuppressionStore):
             f"UPDATE credits SET session = NULL WHERE {TENANT} AND session = :session",
             values,
         )
+        self._db.run(
+            f"UPDATE refund_credits SET session = NULL WHERE {TENANT}"
+            " AND session = :session",
+            values,
+        )
 
     def drop_session(self, tenant: Tenant, session: int) -> None:
         """Delete a session; what happened in it, and is left, is in none."""
@@ -380,6 +385,7 @@ class SqlErasureStore(SqlSuppressionStore):
         self._db.run(
             "UPDATE conversions SET public_id = :public_id, dedupe_key = NULL,"
             " visitor = NULL, identity = NULL, event = NULL, properties = '{}',"
+            " correlation = NULL, void_reason = NULL, inherited_from = NULL,"
             f" frozen = 1 WHERE {TENANT} AND id = :id",
             values,
         )
@@ -387,10 +393,23 @@ class SqlErasureStore(SqlSuppressionStore):
             f"UPDATE credits SET session = NULL WHERE {TENANT} AND conversion = :id",
             values,
         )
+        self._db.run(
+            "UPDATE refunds SET refund_id = public_id, reason = NULL"
+            f" WHERE {TENANT} AND conversion = :id",
+            values,
+        )
+        self._db.run(
+            f"UPDATE refund_credits SET session = NULL WHERE {TENANT}"
+            " AND conversion = :id",
+            values,
+        )
 
     def delete_conversion(self, tenant: Tenant, conversion: int) -> None:
         values = {**owner(tenant), "id": conversion}
-        self._db.run(f"DELETE FROM credits WHERE {TENANT} AND conversion = :id", values)
+        for table in ("credits", "refund_credits", "refunds"):
+            self._db.run(
+                f"DELETE FROM {table} WHERE {TENANT} AND conversion = :id", values
+            )
         self._db.run(f"DELETE FROM conversions WHERE {TENANT} AND id = :id", values)
 
     def forget_visitors(self, tenant: Tenant, person: Person) -> None:
@@ -424,6 +443,10 @@ class SqlErasureStore(SqlSuppressionStore):
                         f"DELETE FROM {table} WHERE {TENANT} AND {column} = :row",
                         {**owner(tenant), "row": row},
                     )
+                self._db.run(
+                    f"DELETE FROM pending_aliases WHERE {TENANT} AND {column} = :row",
+                    {**owner(tenant), "row": row},
+                )
         return counts
 
     def delete_replies_about(self, tenant: Tenant, texts: Iterable[str]) -> None:

@@ -12,7 +12,16 @@ from mbuzz.server.storage.person_sql import Condition
 from mbuzz.server.storage.privacy_port import Person
 
 _JSON = frozenset(
-    {"traits", "utm", "click_ids", "landing", "properties", "group_traits"}
+    {
+        "traits",
+        "utm",
+        "click_ids",
+        "landing",
+        "properties",
+        "group_traits",
+        "correlation",
+        "traits_said",
+    }
 )
 _LISTS = frozenset({"flags"})
 _OWNER = "{0}.account_id = :account_id AND {0}.live = :live"
@@ -68,7 +77,22 @@ _CONVERSIONS = {
     "converted_at_ms": "c.converted_at_ms",
     "received_at_ms": "c.received_at_ms",
     "is_acquisition": "c.is_acquisition",
+    "inherit_acquisition": "c.inherits",
+    "funnel": "c.funnel",
+    "correlation": "c.correlation",
+    "flags": "c.flags",
+    "voided_at_ms": "c.voided_at_ms",
+    "void_reason": "c.void_reason",
     "properties": "c.properties",
+}
+_REFUNDS = {
+    "id": "f.public_id",
+    "refund_id": "f.refund_id",
+    "amount_minor": "f.amount_minor",
+    "currency": "c.currency",
+    "reason": "f.reason",
+    "refunded_at_ms": "f.refunded_at_ms",
+    "received_at_ms": "f.received_at_ms",
 }
 _CREDITS = {
     "model": "r.model",
@@ -86,6 +110,7 @@ _USERS = {
     "created_at_ms": "i.created_at_ms",
     "same_person_as": "root.user_id",
     "traits": "i.traits",
+    "traits_said": "i.said",
 }
 _LINKS = {
     "visitor_id": "v.visitor_id",
@@ -142,6 +167,7 @@ class SqlExportStore:
         )
         for conversion in conversions:
             conversion["credits"] = self._credits(tenant, conversion["row"])
+            conversion["refunds"] = self._refunds(tenant, conversion["row"])
         return {
             "users": self._users(tenant, person),
             "visitors": self._visitors(tenant, person),
@@ -209,6 +235,15 @@ class SqlExportStore:
             "r",
             f"r.conversion = {in_list([int(str(conversion))])}"
             " ORDER BY r.model, r.position",
+        )
+
+    def _refunds(self, tenant: Tenant, conversion: object) -> list[Item]:
+        return self._listed(
+            tenant,
+            _REFUNDS,
+            "refunds f JOIN conversions c ON c.id = f.conversion",
+            "f",
+            f"f.conversion = {in_list([int(str(conversion))])} ORDER BY f.id",
         )
 
     def _users(self, tenant: Tenant, person: Person) -> list[Item]:

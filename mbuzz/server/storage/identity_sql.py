@@ -81,14 +81,102 @@ class SqlIdentityStore:
     def identity_created_at(self, tenant: Tenant, identity: int) -> int:
         return int(str(self._of_identity(tenant, identity, "created_at_ms")))
 
-    def merge_traits(
-        self, tenant: Tenant, identity: int, traits: Mapping[str, object]
-    ) -> None:
-        kept = json.loads(str(self._of_identity(tenant, identity, "traits")))
-        self._db.run(
-            f"UPDATE identities SET traits = :traits WHERE {TENANT} AND id = :id",
-            {**owner(tenant), "id": identity, "traits": dump({**kept, **traits})},
+    def identities_by_email(self, tenant: Tenant, digest: str) -> Sequence[int]:
+        """Return the persons with that e-mail, two at most: more are no more use."""
+        rows = self._db.rows(
+            f"SELECT DISTINCT root_id FROM identities WHERE {TENANT}"
+            " AND email_hash = :digest LIMIT 2",
+            {**owner(tenant), "digest": digest},
         )
+        return [row[0] for row in rows]
+
+    def traits(
+        self, tenant: Tenant, identity: int
+    ) -> tuple[dict[str, object], dict[str, object]]:
+        """Return the traits, and when each was said."""
+        ((traits, said),) = self._db.rows(
+            f"SELECT traits, said FROM identities WHERE {TENANT} AND id = :id",
+            {**owner(tenant), "id": identity},
+        )
+        return json.loads(traits), json.loads(said)
+
+    def set_traits(
+        self,
+        tenant: Tenant,
+        identity: int,
+        traits: Mapping[str, object],
+        said: Mapping[str, object],
+        email_hash: str | None,
+    ) -> None:
+        self._db.run(
+            "UPDATE identities SET traits = :traits, said = :said,"
+            f" email_hash = :email_hash WHERE {TENANT} AND id = :id",
+            {
+                **owner(tenant),
+                "id": identity,
+                "traits": dump(traits),
+                "said": dump(said),
+                "email_hash": email_hash,
+            },
+        )
+
+    def add_pending_alias(
+        self,
+        tenant: Tenant,
+        previous_id: str,
+        identity: int,
+        visitor: int,
+        said_ms: int,
+    ) -> None:
+        self._db.run(
+            "INSERT INTO pending_aliases (account_id, live, previous_id, identity,"
+            " visitor, said_ms) VALUES"
+            " (:account_id, :live, :previous_id, :identity, :visitor, :said_ms)"
+            " ON CONFLICT DO UPDATE SET identity = excluded.identity,"
+            " said_ms = excluded.said_ms",
+            {
+                **owner(tenant),
+                "previous_id": previous_id,
+                "identity": identity,
+                "visitor": visitor,
+                "said_ms": said_ms,
+            },
+        )
+
+    def take_pending_alias(
+        self, tenant: Tenant, previous_id: str
+    ) -> tuple[int, int] | None:
+        """Return the identity that waited for an id, and since when; no longer."""
+        row = first(
+            self._db.rows(
+                f"DELETE FROM pending_aliases WHERE {TENANT}"
+                " AND previous_id = :previous_id RETURNING identity, said_ms",
+                {**owner(tenant), "previous_id": previous_id},
+            )
+        )
+        return (row[0], row[1]) if row else None
+
+    def expire_pending_aliases(self, tenant: Tenant, before_ms: int) -> int:
+        """Forget what was said before *before_ms* of visitors that never came.
+
+        Returns how many there were. Of those that came the link stays.
+        """
+        mine = {**owner(tenant), "before": before_ms}
+        old = (
+            "SELECT p.visitor FROM pending_aliases p WHERE p.account_id = :account_id"
+            " AND p.live = :live AND p.said_ms < :before AND NOT EXISTS (SELECT 1"
+            " FROM events e WHERE e.account_id = :account_id AND e.live = :live"
+            " AND e.visitor = p.visitor) AND NOT EXISTS (SELECT 1 FROM conversions c"
+            " WHERE c.account_id = :account_id AND c.live = :live"
+            " AND c.visitor = p.visitor)"
+        )
+        gone = self._db.run(
+            f"DELETE FROM links WHERE {TENANT} AND visitor IN ({old})", mine
+        )
+        self._db.run(
+            f"DELETE FROM pending_aliases WHERE {TENANT} AND said_ms < :before", mine
+        )
+        return gone
 
     def root(self, tenant: Tenant, identity: int) -> int:
         return int(str(self._of_identity(tenant, identity, "root_id")))

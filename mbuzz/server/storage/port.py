@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from mbuzz.errors import MbuzzError
+from mbuzz.server.conversion_settings import EVERY, LOOKBACK_DAYS
 from mbuzz.server.model import (
     Credit,
     Landing,
@@ -289,12 +290,37 @@ class NewConversion:
     converted_at_ms: int
     received_at_ms: int
     is_acquisition: bool
+    inherits: bool
+    lookback_days: int
+    counting: str
+    funnel: str | None
+    correlation: Mapping[str, object]
+    flags: frozenset[str]
     properties: Mapping[str, object]
+
+
+class Standing(NamedTuple):
+    """What a conversion is among the others of its person.
+
+    `counted`: it is in the totals; `acquires`: it made the person a customer;
+    `inherited_from`: the conversion whose channels it has taken over.
+    """
+
+    counted: bool = True
+    acquires: bool = False
+    inherited_from: int | None = None
+
+
+STANDING: Final = Standing()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConversionRow:
-    """A stored conversion."""
+    """A stored conversion.
+
+    `is_acquisition` and `inherits` are what was said of it, `standing` what came of
+    that. `lookback_days` of 0 is no limit.
+    """
 
     id: int
     public_id: str
@@ -305,16 +331,68 @@ class ConversionRow:
     revenue_minor: int | None
     currency: str
     converted_at_ms: int
+    user_id: str | None = None
+    is_acquisition: bool = False
+    inherits: bool = False
+    lookback_days: int = LOOKBACK_DAYS
+    counting: str = EVERY
+    funnel: str | None = None
+    refunded_minor: int = 0
+    voided_at_ms: int | None = None
+    void_reason: str | None = None
+    standing: Standing = STANDING
+    flags: frozenset[str] = frozenset()
+    attributed_version: int = 0
+    frozen: bool = False  # visits before it are no longer kept
+
+    @property
+    def status(self) -> str:
+        """Return how much of it still holds."""
+        if self.voided_at_ms is not None:
+            return "void"
+        if not self.refunded_minor:
+            return "complete"
+        whole = self.refunded_minor == self.revenue_minor
+        return "refunded" if whole else "partially_refunded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRefund:
+    """A refund about to be stored."""
+
+    public_id: str
+    conversion: int
+    refund_id: str
+    amount_minor: int
+    reason: str | None
+    refunded_at_ms: int
+    received_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundRow:
+    """A stored refund; its amount is more than 0."""
+
+    id: int
+    public_id: str
+    refund_id: str
+    amount_minor: int
+    reason: str | None
+    refunded_at_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelSum:
-    """What one channel got under one model: billionths, and millionths of a unit."""
+    """What one channel got under one model: billionths, and millionths of a unit.
+
+    `refunds` is what it gave back, 0 or less.
+    """
 
     model: str
     channel: str
     credit: int
     revenue: int
+    refunds: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -323,6 +401,7 @@ class Totals:
 
     conversions: int
     revenue_minor: int
+    refunds_minor: int = 0  # 0 or less
     visits: Mapping[str, int] = field(default_factory=dict)  # by channel
     visitors: int = 0
     page_views: int = 0
@@ -436,9 +515,30 @@ class TrackingStore(SuppressionStore, Protocol):
     ) -> int: ...
     def identity_public_id(self, tenant: Tenant, identity: int) -> str: ...
     def identity_created_at(self, tenant: Tenant, identity: int) -> int: ...
-    def merge_traits(
-        self, tenant: Tenant, identity: int, traits: Mapping[str, object]
+    def identities_by_email(self, tenant: Tenant, digest: str) -> Sequence[int]: ...
+    def traits(
+        self, tenant: Tenant, identity: int
+    ) -> tuple[dict[str, object], dict[str, object]]: ...
+    def set_traits(
+        self,
+        tenant: Tenant,
+        identity: int,
+        traits: Mapping[str, object],
+        said: Mapping[str, object],
+        email_hash: str | None,
     ) -> None: ...
+    def add_pending_alias(
+        self,
+        tenant: Tenant,
+        previous_id: str,
+        identity: int,
+        visitor: int,
+        said_ms: int,
+    ) -> None: ...
+    def take_pending_alias(
+        self, tenant: Tenant, previous_id: str
+    ) -> tuple[int, int] | None: ...
+    def expire_pending_aliases(self, tenant: Tenant, before_ms: int) -> int: ...
     def root(self, tenant: Tenant, identity: int) -> int: ...
     def group(self, tenant: Tenant, root: int) -> Sequence[int]: ...
     def set_root(self, tenant: Tenant, old_root: int, new_root: int) -> None: ...
@@ -541,6 +641,21 @@ class TrackingStore(SuppressionStore, Protocol):
     def find_conversion(
         self, tenant: Tenant, public_id: str, dedupe_key: str | None
     ) -> ConversionRow | None: ...
+    def conversion_details(
+        self, tenant: Tenant, row: int
+    ) -> tuple[dict[str, object], dict[str, object]]: ...
+    def flag_conversion(self, tenant: Tenant, row: int, flag: str) -> None: ...
+    def void_conversion(
+        self, tenant: Tenant, row: int, at_ms: int, reason: str | None
+    ) -> None: ...
+    def valid_conversions_until(
+        self,
+        tenant: Tenant,
+        identities: Iterable[int],
+        visitors: Iterable[int],
+        until_ms: int,
+        conversion_type: str | None,
+    ) -> Sequence[ConversionRow]: ...
     def conversions_of(
         self,
         tenant: Tenant,
@@ -552,15 +667,31 @@ class TrackingStore(SuppressionStore, Protocol):
         self, tenant: Tenant, identities: Iterable[int]
     ) -> Sequence[int]: ...
     def touchpoints_of_identities(
-        self, tenant: Tenant, identities: Iterable[int], until_ms: int
+        self, tenant: Tenant, identities: Iterable[int], from_ms: int, until_ms: int
     ) -> Sequence[Touchpoint]: ...
     def touchpoints_of_visitor(
-        self, tenant: Tenant, visitor: int, until_ms: int
+        self, tenant: Tenant, visitor: int, from_ms: int, until_ms: int
     ) -> Sequence[Touchpoint]: ...
     def replace_credits(
-        self, tenant: Tenant, conversion: ConversionRow, credits_: Iterable[Credit]
+        self,
+        tenant: Tenant,
+        conversion: ConversionRow,
+        standing: Standing,
+        credits_: Collection[Credit],
     ) -> None: ...
     def credits(self, tenant: Tenant, conversion: int) -> Sequence[Credit]: ...
+
+    def insert_refund(self, tenant: Tenant, refund: NewRefund) -> None: ...
+    def refunds(self, tenant: Tenant, conversion: int) -> Sequence[RefundRow]: ...
+    def replace_refund_credits(
+        self,
+        tenant: Tenant,
+        conversion: ConversionRow,
+        taken: Iterable[tuple[RefundRow, Sequence[Credit]]],
+    ) -> None: ...
+    def refund_credits(
+        self, tenant: Tenant, conversion: int
+    ) -> Sequence[tuple[int, str, int, str, int]]: ...
 
 
 class BulkStore(SuppressionStore, Protocol):
@@ -592,10 +723,22 @@ class ReportStore(Protocol):
     """Sums for the reports; periods are [from, to) in milliseconds."""
 
     def channel_sums(
-        self, tenant: Tenant, from_ms: int, to_ms: int, currency: str
+        self,
+        tenant: Tenant,
+        from_ms: int,
+        to_ms: int,
+        currency: str,
+        *,
+        by_refund: bool = False,
     ) -> Sequence[ChannelSum]: ...
     def totals(
-        self, tenant: Tenant, from_ms: int, to_ms: int, currency: str
+        self,
+        tenant: Tenant,
+        from_ms: int,
+        to_ms: int,
+        currency: str,
+        *,
+        by_refund: bool = False,
     ) -> Totals: ...
     def currencies(
         self, tenant: Tenant, from_ms: int, to_ms: int

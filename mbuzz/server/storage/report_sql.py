@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from mbuzz.server.model import Tenant
 from mbuzz.server.storage.connection import Connection, Params
@@ -11,6 +12,9 @@ from mbuzz.server.storage.quality_sql import SqlQualityStore
 
 _TENANT = "account_id = :account_id AND live = :live"
 _CONVERTED = f"{_TENANT} AND converted_at_ms >= :from_ms AND converted_at_ms < :to_ms"
+
+_REFUNDED = f"{_TENANT} AND refunded_at_ms >= :from_ms AND refunded_at_ms < :to_ms"
+_REVENUE = "COALESCE(SUM(revenue / 1000000), 0), COALESCE(SUM(revenue % 1000000), 0)"
 
 
 def _period(tenant: Tenant, from_ms: int, to_ms: int) -> dict[str, object]:
@@ -30,31 +34,66 @@ class SqlReportStore(SqlQualityStore):
         self._db = connection
 
     def channel_sums(
-        self, tenant: Tenant, from_ms: int, to_ms: int, currency: str
+        self,
+        tenant: Tenant,
+        from_ms: int,
+        to_ms: int,
+        currency: str,
+        *,
+        by_refund: bool = False,
     ) -> Sequence[ChannelSum]:
         # Whole units apart from millionths: together they could overflow 64 bits.
-        rows = self._db.rows(
-            "SELECT model, channel, SUM(credit), COALESCE(SUM(revenue / 1000000), 0),"
-            " COALESCE(SUM(revenue % 1000000), 0)"
-            f" FROM credits WHERE {_CONVERTED} AND currency = :currency"
-            " GROUP BY model, channel ORDER BY model, channel",
-            {**_period(tenant, from_ms, to_ms), "currency": currency},
-        )
-        return [
-            ChannelSum(
+        params = {**_period(tenant, from_ms, to_ms), "currency": currency}
+        found = {
+            (row[0], row[1]): ChannelSum(
                 model=row[0],
                 channel=row[1],
                 credit=row[2],
                 revenue=row[3] * 1_000_000 + row[4],
             )
-            for row in rows
-        ]
+            for row in self._db.rows(
+                f"SELECT model, channel, SUM(credit), {_REVENUE} FROM credits"
+                f" WHERE {_CONVERTED} AND currency = :currency GROUP BY model, channel",
+                params,
+            )
+        }
+        when = _REFUNDED if by_refund else _CONVERTED
+        for model, channel, units, rest in self._db.rows(
+            f"SELECT model, channel, {_REVENUE} FROM refund_credits"
+            f" WHERE {when} AND currency = :currency GROUP BY model, channel",
+            params,
+        ):
+            earned = found.get(
+                (model, channel),
+                ChannelSum(model=model, channel=channel, credit=0, revenue=0),
+            )
+            refunds = units * 1_000_000 + rest
+            found[model, channel] = replace(earned, refunds=refunds)
+        return [found[key] for key in sorted(found)]
 
-    def totals(self, tenant: Tenant, from_ms: int, to_ms: int, currency: str) -> Totals:
+    def totals(
+        self,
+        tenant: Tenant,
+        from_ms: int,
+        to_ms: int,
+        currency: str,
+        *,
+        by_refund: bool = False,
+    ) -> Totals:
         period = _period(tenant, from_ms, to_ms)
         ((conversions, revenue),) = self._db.rows(
             "SELECT COUNT(*), COALESCE(SUM(revenue_minor), 0) FROM conversions"
-            f" WHERE {_CONVERTED} AND currency = :currency",
+            f" WHERE {_CONVERTED} AND currency = :currency AND counted = 1",
+            {**period, "currency": currency},
+        )
+        when = "r.refunded_at_ms" if by_refund else "c.converted_at_ms"
+        ((refunds,),) = self._db.rows(
+            "SELECT COALESCE(SUM(r.amount_minor), 0) FROM refunds r"
+            " JOIN conversions c ON c.id = r.conversion"
+            " WHERE c.account_id = :account_id AND c.live = :live"
+            " AND r.account_id = :account_id AND r.live = :live"
+            f" AND {when} >= :from_ms AND {when} < :to_ms"
+            " AND c.currency = :currency AND c.counted = 1",
             {**period, "currency": currency},
         )
         visits = self._db.rows(
@@ -66,6 +105,7 @@ class SqlReportStore(SqlQualityStore):
         return Totals(
             conversions=conversions,
             revenue_minor=revenue,
+            refunds_minor=-refunds,
             visits=dict(visits),
             visitors=self._count("COUNT(DISTINCT visitor)", period),
             page_views=self._count("COALESCE(SUM(page_view_count), 0)", period),
@@ -82,7 +122,7 @@ class SqlReportStore(SqlQualityStore):
     def currencies(self, tenant: Tenant, from_ms: int, to_ms: int) -> Mapping[str, int]:
         rows = self._db.rows(
             f"SELECT currency, COUNT(*) FROM conversions WHERE {_CONVERTED}"
-            " GROUP BY currency ORDER BY COUNT(*) DESC, currency",
+            " AND counted = 1 GROUP BY currency ORDER BY COUNT(*) DESC, currency",
             _period(tenant, from_ms, to_ms),
         )
         return dict(rows)

@@ -16,6 +16,9 @@ _HOUR_MS = 3_600_000
 # Every table of a tenant's data and what its rows are known by, children first.
 OF_TENANTS: Final = {
     "credits": "conversion, model, position",
+    "refund_credits": "conversion, refund, model, position",
+    "refunds": "id",
+    "pending_aliases": "previous_id",
     "memberships": "rowid",
     "links": "visitor, linked_from_ms, identity",
     "conversions": "id",
@@ -103,23 +106,26 @@ class SqlPrivacyStore(SqlErasureStore, SqlExportStore):
         return len(rows)
 
     def forget_sessions(
-        self, tenant: Tenant, before_ms: int, referred_from_ms: int, most: int
+        self, tenant: Tenant, before_ms: int, now_ms: int, most: int
     ) -> int:
         """Delete sessions that ended before *before_ms*.
 
-        Those stay that a conversion from *referred_from_ms* on is credited to: it may
-        still have to be credited anew.
+        Those stay that a conversion is credited to which is younger than its own
+        lookback, or than a year: it may still have to be credited anew.
         """
         rows = self._db.rows(
             f"SELECT id FROM sessions WHERE {TENANT} AND started_at_ms < :before"
             " AND last_event_at_ms < :before AND NOT EXISTS (SELECT 1 FROM credits c"
+            " JOIN conversions k ON k.id = c.conversion"
             " WHERE c.account_id = :account_id AND c.live = :live"
-            " AND c.session = sessions.id AND c.converted_at_ms >= :referred)"
+            " AND k.account_id = :account_id AND k.live = :live"
+            " AND c.session = sessions.id AND k.converted_at_ms + MIN("
+            "COALESCE(NULLIF(k.lookback_days, 0), 365), 365) * 86400000 >= :now)"
             " ORDER BY started_at_ms LIMIT :most",
             {
                 **owner(tenant),
                 "before": before_ms,
-                "referred": referred_from_ms,
+                "now": now_ms,
                 "most": most,
             },
         )
@@ -167,9 +173,10 @@ class SqlPrivacyStore(SqlErasureStore, SqlExportStore):
         )
         for (visitor,) in rows:
             values = {**owner(tenant), "visitor": visitor}
-            self._db.run(
-                f"DELETE FROM links WHERE {TENANT} AND visitor = :visitor", values
-            )
+            for table in ("links", "pending_aliases"):
+                self._db.run(
+                    f"DELETE FROM {table} WHERE {TENANT} AND visitor = :visitor", values
+                )
             self._db.run(
                 f"DELETE FROM visitors WHERE {TENANT} AND id = :visitor", values
             )

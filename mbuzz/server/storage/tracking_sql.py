@@ -31,6 +31,7 @@ from mbuzz.server.storage.port import (
     StoredEvent,
     event_hour,
 )
+from mbuzz.server.storage.refund_sql import SqlRefundStore
 from mbuzz.server.storage.source_sql import SqlSourceStore
 from mbuzz.server.storage.suppression_sql import SqlSuppressionStore
 
@@ -78,6 +79,7 @@ class SqlTrackingStore(
     SqlConversionStore,
     SqlSourceStore,
     SqlSuppressionStore,
+    SqlRefundStore,
 ):
     """`TrackingStore` in SQL; people, groups and conversions are in the bases."""
 

@@ -14,6 +14,9 @@ _DECIMALS: Final = 6  # revenue is credited in millionths
 # Stands for the sessions whose events are all there: those of a sealed one are gone.
 _WHOLE_SESSIONS: Final = "whole_sessions"
 
+# Stands for the conversions that have credits: others are void, or not counted.
+_COUNTED: Final = "counted_conversions"
+
 # What a session's events say of it: pages seen by people. Other events only visit.
 _TOLD: Final = """
     SELECT account_id, live, session, count(*) AS events,
@@ -52,6 +55,7 @@ class Truth(NamedTuple):
 
     sentence: str
     broken: str
+    table: str = "sessions"  # that it needs; an older database may be without
 
 
 TRUTHS: Final = (
@@ -124,9 +128,38 @@ TRUTHS: Final = (
     ),
     Truth(
         "conversion {} was attributed, but has no credits",
-        "SELECT c.public_id FROM conversions c LEFT JOIN credits t"
+        f"SELECT c.public_id FROM {_COUNTED} c LEFT JOIN credits t"
         " ON t.account_id = c.account_id AND t.live = c.live AND t.conversion = c.id"
         " WHERE c.attributed_version > 0 AND t.conversion IS NULL",
+    ),
+    Truth(
+        "conversion {} is void or not counted, but has credits",
+        "SELECT DISTINCT c.public_id FROM conversions c JOIN credits t"
+        " ON t.account_id = c.account_id AND t.live = c.live AND t.conversion = c.id"
+        " WHERE c.counted = 0 OR c.voided_at_ms IS NOT NULL",
+        "refunds",
+    ),
+    Truth(
+        "conversion {} is said to have {} refunded of {}, its refunds are {}",
+        "SELECT c.public_id, c.refunded_minor, c.revenue_minor, coalesce(t.amount, 0)"
+        " FROM conversions c LEFT JOIN (SELECT account_id, live, conversion,"
+        " sum(amount_minor) AS amount FROM refunds"
+        " GROUP BY account_id, live, conversion) t"
+        " ON t.account_id = c.account_id AND t.live = c.live AND t.conversion = c.id"
+        " WHERE c.refunded_minor <> coalesce(t.amount, 0)"
+        " OR c.refunded_minor > coalesce(c.revenue_minor, 0)",
+        "refunds",
+    ),
+    Truth(
+        "refund {} takes {} millionths back under model {}, not {}",
+        "SELECT r.public_id, -t.revenue, t.model, r.amount_minor * scale(c.currency)"
+        " FROM (SELECT account_id, live, refund, model, sum(revenue) AS revenue"
+        " FROM refund_credits GROUP BY account_id, live, refund, model) t"
+        " JOIN refunds r ON r.account_id = t.account_id AND r.live = t.live"
+        " AND r.id = t.refund JOIN conversions c ON c.account_id = r.account_id"
+        " AND c.live = r.live AND c.id = r.conversion"
+        " WHERE -t.revenue <> r.amount_minor * scale(c.currency)",
+        "refunds",
     ),
     Truth(
         "credits of conversion number {} are of no conversion of that account",
@@ -151,16 +184,25 @@ def broken_truths(
     At most *most* sentences of each.
     """
     raw.create_function("scale", 1, _scale, deterministic=True)
-    columns = {name for _, name, *_ in raw.execute("PRAGMA table_info(sessions)")}
-    whole = "(SELECT * FROM sessions WHERE sealed = 0)"
-    sessions = whole if "sealed" in columns else "sessions"
+    tables = {name for (name,) in raw.execute("SELECT name FROM sqlite_master")}
+    sessions = _where(raw, "sessions", "sealed", "sealed = 0")
+    counted = _where(raw, "conversions", "counted", "counted = 1")
     for truth in TRUTHS:
-        rows = raw.execute(truth.broken.replace(_WHOLE_SESSIONS, sessions))
+        if truth.table not in tables:
+            continue
+        sql = truth.broken.replace(_WHOLE_SESSIONS, sessions)
+        rows = raw.execute(sql.replace(_COUNTED, counted))
         examples = rows.fetchmany(most)
         if examples:
             others = sum(1 for _ in rows)
             sentences = [truth.sentence.format(*row) for row in examples]
             yield sentences, len(examples) + others
+
+
+def _where(raw: sqlite3.Connection, table: str, column: str, condition: str) -> str:
+    """Return the rows of *table* with that condition, if it has the column yet."""
+    columns = {name for _, name, *_ in raw.execute(f"PRAGMA table_info({table})")}
+    return f"(SELECT * FROM {table} WHERE {condition})" if column in columns else table
 
 
 def _scale(currency: object) -> int:

@@ -6,59 +6,133 @@ from collections.abc import Sequence
 
 from mbuzz.server import money
 from mbuzz.server.attribution import models
-from mbuzz.server.attribution.journeys import LOOKBACK_MS, eligible
+from mbuzz.server.attribution.journeys import eligible, lookback_ms
+from mbuzz.server.attribution.refunds import taken_back
 from mbuzz.server.model import Credit, Tenant, Touchpoint
 from mbuzz.server.policy import Policy
 from mbuzz.server.storage.port import ConversionRow, TrackingStore
+from mbuzz.server.tracking.people import identity_of, owner_of, person
+from mbuzz.server.tracking.standing import standing_of
 
 
 def attribute(
     store: TrackingStore, tenant: Tenant, policy: Policy, conversion: ConversionRow
 ) -> Sequence[Credit]:
-    """Work out and keep a conversion's credits under every model, and return them."""
-    journey = eligible(
-        _touchpoints(store, tenant, policy, conversion),
-        conversion.converted_at_ms,
-        LOOKBACK_MS,
+    """Work out and keep a conversion's credits under every model, and return them.
+
+    With them go its standing and what refunds take back. What is not in the totals
+    has no credits, so that sums of credits need not ask.
+    """
+    if conversion.frozen and conversion.voided_at_ms is None:
+        # Anew its credits would go to whoever is left.
+        journey = journey_of(store, tenant, policy, conversion)
+        counted = conversion.standing.counted
+        _take_back(store, tenant, conversion, journey, counted=counted)
+        return store.credits(tenant, conversion.id)
+    standing, acquisition = standing_of(store, tenant, policy, conversion)
+    credits_: list[Credit] = []
+    journey = ()
+    if standing.counted:
+        journey = journey_of(store, tenant, policy, acquisition or conversion)
+        decimals = money.exponent(conversion.currency)
+        for model in models.MODELS:
+            credits_ += models.credits(
+                model, journey, conversion.revenue_minor, decimals
+            )
+    store.replace_credits(tenant, conversion, standing, credits_)
+    _take_back(store, tenant, conversion, journey, counted=standing.counted)
+    return credits_
+
+
+def _take_back(
+    store: TrackingStore,
+    tenant: Tenant,
+    conversion: ConversionRow,
+    journey: Sequence[Touchpoint],
+    *,
+    counted: bool,
+) -> None:
+    """Keep what the conversion's refunds take back of its credits."""
+    if not conversion.refunded_minor:
+        return
+    assert conversion.revenue_minor is not None, "only revenue can be refunded"
+    refunds = store.refunds(tenant, conversion.id)
+    taken: dict[int, list[Credit]] = {refund.id: [] for refund in refunds}
+    for model in models.MODELS if counted else ():
+        parts = taken_back(
+            model,
+            journey,
+            conversion.revenue_minor,
+            [refund.amount_minor for refund in refunds],
+            money.exponent(conversion.currency),
+        )
+        for refund, part in zip(refunds, parts, strict=True):
+            taken[refund.id] += part
+    store.replace_refund_credits(
+        tenant, conversion, [(refund, taken[refund.id]) for refund in refunds]
     )
-    decimals = money.exponent(conversion.currency)
-    shares = [
-        credit
-        for model in models.MODELS
-        for credit in models.credits(model, journey, conversion.revenue_minor, decimals)
-    ]
-    store.replace_credits(tenant, conversion, shares)
-    return shares
+
+
+def journey_of(
+    store: TrackingStore, tenant: Tenant, policy: Policy, conversion: ConversionRow
+) -> Sequence[Touchpoint]:
+    """Return the visits before a conversion, as far as its window reaches.
+
+    Where some are no longer kept, they are as its credits remember them.
+    """
+    if conversion.frozen:
+        return _remembered(store.credits(tenant, conversion.id))
+    window_ms = lookback_ms(conversion.lookback_days)
+    at_ms = conversion.converted_at_ms
+    from_ms = at_ms - window_ms if window_ms is not None else 0
+    return eligible(
+        _touchpoints(store, tenant, policy, conversion, from_ms), at_ms, window_ms
+    )
+
+
+def _remembered(credits_: Sequence[Credit]) -> Sequence[Touchpoint]:
+    """Return the journey that credits tell of; what got none stands in as direct."""
+    length = max((credit.length for credit in credits_), default=0)
+    known = {c.position: c.touchpoint for c in credits_ if c.touchpoint}
+    if not known:
+        return ()
+    earliest = min(touchpoint.started_at_ms for touchpoint in known.values())
+    stand_in = Touchpoint(
+        session_id=0, public_id="", channel="direct", started_at_ms=earliest
+    )
+    return [known.get(position, stand_in) for position in range(length)]
 
 
 def _touchpoints(
-    store: TrackingStore, tenant: Tenant, policy: Policy, conversion: ConversionRow
+    store: TrackingStore,
+    tenant: Tenant,
+    policy: Policy,
+    conversion: ConversionRow,
+    from_ms: int,
 ) -> Sequence[Touchpoint]:
     """Return the sessions of the person who converted, on every device.
 
     The visit in which it happened counts even if the browser was somebody else's when
     that visit began.
     """
-    at_ms = conversion.converted_at_ms
-    visitor, identity = conversion.visitor, conversion.identity
-    if identity is None and visitor is not None:
-        identity = store.link_at(tenant, visitor, at_ms)
+    at_ms, visitor = conversion.converted_at_ms, conversion.visitor
+    identity = identity_of(store, tenant, conversion)
     if identity is None:
-        assert visitor is not None, "a conversion is of a visitor or an identity"
-        return store.touchpoints_of_visitor(tenant, visitor, at_ms)
+        if visitor is None:
+            return []
+        return store.touchpoints_of_visitor(tenant, visitor, from_ms, at_ms)
     group = store.group(tenant, store.root(tenant, identity))
     found = {
         touchpoint.session_id: touchpoint
-        for touchpoint in store.touchpoints_of_identities(tenant, group, at_ms)
+        for touchpoint in store.touchpoints_of_identities(tenant, group, from_ms, at_ms)
     }
     if visitor is not None:
         current = store.session_covering(
             tenant, visitor, at_ms, policy.session_timeout_ms
         )
         if current is not None and current.id not in found:
-            for touchpoint in store.touchpoints_of_visitor(tenant, visitor, at_ms):
-                if touchpoint.session_id == current.id:
-                    found[current.id] = touchpoint
+            own = store.touchpoints_of_visitor(tenant, visitor, from_ms, at_ms)
+            found.update((t.session_id, t) for t in own if t.session_id == current.id)
     return list(found.values())
 
 
@@ -88,8 +162,12 @@ def attribute_again(
         visitors.update(store.linked_visitors(tenant, identities))
     if visitor is not None:
         visitors.add(visitor)
-    for conversion in store.conversions_of(tenant, identities, visitors, from_ms):
-        attribute(store, tenant, policy, conversion)
+    _renew(
+        store,
+        tenant,
+        policy,
+        store.conversions_of(tenant, identities, visitors, from_ms),
+    )
 
 
 def attribute_covered(
@@ -99,5 +177,43 @@ def attribute_covered(
 
     A visit that goes on for longer may cover a conversion that was known before.
     """
-    for conversion in store.conversions_of(tenant, (), (visitor,), from_ms):
+    _renew(store, tenant, policy, store.conversions_of(tenant, (), (visitor,), from_ms))
+
+
+def attribute_with_others(
+    store: TrackingStore, tenant: Tenant, policy: Policy, conversion: ConversionRow
+) -> None:
+    """Renew the credits of a person's conversions from *conversion* on.
+
+    Called when it came, or went, and others may take its place, or lose theirs.
+    """
+    key = owner_of(store, tenant, conversion)
+    found = [conversion]
+    if key is not None:
+        who = person(store, tenant, key)
+        visitors = {*who.visitors, *filter(None, [conversion.visitor])}
+        found += store.conversions_of(
+            tenant, who.identities, visitors, conversion.converted_at_ms
+        )
+    _renew(store, tenant, policy, found)
+
+
+def _renew(
+    store: TrackingStore,
+    tenant: Tenant,
+    policy: Policy,
+    conversions: Sequence[ConversionRow],
+) -> None:
+    """Attribute *conversions* again, and those that take their channels over."""
+    due = {conversion.id: conversion for conversion in conversions}
+    for conversion in conversions:
+        if conversion.is_acquisition:
+            key = owner_of(store, tenant, conversion)
+            if key is not None:
+                who = person(store, tenant, key)
+                heirs = store.conversions_of(
+                    tenant, who.identities, who.visitors, conversion.converted_at_ms
+                )
+                due.update((heir.id, heir) for heir in heirs if heir.inherits)
+    for conversion in due.values():
         attribute(store, tenant, policy, conversion)

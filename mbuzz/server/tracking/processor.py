@@ -26,6 +26,7 @@ from mbuzz.server.tracking.conversions import (
     attribute,
     attribute_again,
     attribute_covered,
+    attribute_with_others,
 )
 from mbuzz.server.tracking.pages import Page, flags_of, page_of
 from mbuzz.server.tracking.placement import place
@@ -37,6 +38,7 @@ from mbuzz.server.tracking.recorded import (
     Recorded,
     Refused,
 )
+from mbuzz.server.tracking.standing import affects_others
 from mbuzz.server.tracking.suppression import kept
 
 _MINUTE_MS = 60_000
@@ -64,7 +66,7 @@ def process(
             case ConversionCall():
                 return _record_conversion(store, tenant, policy, may)
     except identities.RefusedError as error:
-        return Refused(error=str(error))
+        return Refused(error=str(error), unknown=error.unknown)
 
 
 def _refuse_unknown(store: TrackingStore, tenant: Tenant, call: Call) -> None:
@@ -269,6 +271,7 @@ def _identify(
     return IdentityRecorded(
         identity_id=store.identity_public_id(tenant, identity),
         visitor_linked=visitor is not None,
+        previous_link_closed=bool(since_ms),
     )
 
 
@@ -278,7 +281,9 @@ def _alias(
     identity, visitor, since_ms = identities.alias(store, tenant, call)
     _renew(store, tenant, policy, visitor, identity, since_ms)
     return IdentityRecorded(
-        identity_id=store.identity_public_id(tenant, identity), visitor_linked=True
+        identity_id=store.identity_public_id(tenant, identity),
+        visitor_linked=True,
+        previous_link_closed=bool(since_ms),
     )
 
 
@@ -308,43 +313,84 @@ def _record_conversion(
 ) -> ConversionRecorded:
     known = store.find_conversion(tenant, call.conversion_id, call.dedupe_key)
     if known is not None:
-        return ConversionRecorded(
-            conversion=known,
-            credits=store.credits(tenant, known.id),
-            duplicate=True,
-            amount_differs=(known.revenue_minor, known.currency)
-            != (call.revenue_minor, call.currency or policy.currency),
-        )
+        return _repeated_conversion(store, tenant, policy, call, known)
     stored = None
     if call.event_id is not None:
         stored = store.event(tenant, call.event_id)
         if stored is None:
-            raise identities.RefusedError("event_id is not known here")
+            raise identities.RefusedError("event_id is not known here", unknown=True)
     visitor, identity = _who(
         store, tenant, policy, call.visitor_id, call.user_id, call.converted_at_ms
     )
+    unknown_user = False
+    if identity is None and call.email is not None:
+        identity = identities.by_email(store, tenant, call.email)
+        unknown_user = identity is None
     if stored is not None:
         visitor = visitor if visitor is not None else stored.visitor
         identity = identity if identity is not None else stored.identity
+    event = stored.id if stored is not None else None
     row = store.insert_conversion(
-        tenant,
-        NewConversion(
-            public_id=call.conversion_id,
-            dedupe_key=call.dedupe_key,
-            conversion_type=call.conversion_type,
-            visitor=visitor,
-            identity=identity,
-            event=stored.id if stored is not None else None,
-            revenue_minor=call.revenue_minor,
-            currency=call.currency or policy.currency,
-            converted_at_ms=call.converted_at_ms,
-            received_at_ms=call.received_at_ms,
-            is_acquisition=call.is_acquisition,
-            properties=privacy.kept_properties(call.properties, policy),
-        ),
+        tenant, _new_conversion(call, policy, visitor, identity, event)
     )
     assert row is not None, "one writer: the key was free a moment ago"
     conversion = store.conversion(tenant, row)
+    if affects_others(conversion):
+        attribute_with_others(store, tenant, policy, conversion)
+        credits_ = store.credits(tenant, row)
+    else:
+        credits_ = attribute(store, tenant, policy, conversion)
     return ConversionRecorded(
-        conversion=conversion, credits=attribute(store, tenant, policy, conversion)
+        conversion=store.conversion(tenant, row),
+        credits=credits_,
+        unknown_user=unknown_user,
+    )
+
+
+def _repeated_conversion(
+    store: TrackingStore,
+    tenant: Tenant,
+    policy: Policy,
+    call: ConversionCall,
+    known: ConversionRow,
+) -> ConversionRecorded:
+    """Say what is known; another amount is no update."""
+    amount = call.revenue_minor, call.currency or policy.currency
+    differs = (known.revenue_minor, known.currency) != amount
+    if differs:
+        store.flag_conversion(tenant, known.id, "amount_differs")
+    return ConversionRecorded(
+        conversion=known,
+        credits=store.credits(tenant, known.id),
+        duplicate=True,
+        amount_differs=differs,
+    )
+
+
+def _new_conversion(
+    call: ConversionCall,
+    policy: Policy,
+    visitor: int | None,
+    identity: int | None,
+    event: int | None,
+) -> NewConversion:
+    return NewConversion(
+        public_id=call.conversion_id,
+        dedupe_key=call.dedupe_key,
+        conversion_type=call.conversion_type,
+        visitor=visitor,
+        identity=identity,
+        event=event,
+        revenue_minor=call.revenue_minor,
+        currency=call.currency or policy.currency,
+        converted_at_ms=call.converted_at_ms,
+        received_at_ms=call.received_at_ms,
+        is_acquisition=call.is_acquisition,
+        inherits=call.inherits,
+        lookback_days=policy.lookback_of(call.conversion_type),
+        counting=policy.counting_of(call.conversion_type),
+        funnel=call.funnel,
+        correlation=call.correlation,
+        flags=call.flags,
+        properties=privacy.kept_properties(call.properties, policy),
     )

@@ -24,10 +24,14 @@ class EventRecorded(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentityRecorded:
-    """An identify or alias call is carried out."""
+    """An identify or alias call is carried out.
+
+    `previous_link_closed`: the visitor was another user until then.
+    """
 
     identity_id: str
     visitor_linked: bool = False
+    previous_link_closed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,19 +43,27 @@ class GroupRecorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConversionRecorded:
-    """A conversion is stored, with its credits under every model."""
+    """A conversion is stored, with its credits under every model.
+
+    `unknown_user`: no user, or more than one, has the e-mail that was named.
+    """
 
     conversion: ConversionRow
     credits: Sequence[Credit]
     duplicate: bool = False
     amount_differs: bool = False
+    unknown_user: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """A call that was well-formed, but cannot be carried out."""
+    """A call that was well-formed, but cannot be carried out.
+
+    `unknown`: what it names is not here.
+    """
 
     error: str
+    unknown: bool = False
 
 
 Recorded = (

@@ -184,6 +184,23 @@ def test_currencies_are_chosen_never_added(shop):
     assert "<option selected>EUR</option>" in euros
 
 
+def test_CV10_revenue_is_what_refunds_leave(site):
+    site.send(view("a", SEARCH), sale("a", "100.00", id="conv_00000001"))
+    answer = site.browser().request(
+        "POST",
+        "/api/v1/conversions/conv_00000001/refunds",
+        b'{"refund_id": "r1", "amount": "30.00"}',
+        HTTP_AUTHORIZATION=f"Bearer {site.first.api_key}",
+    )
+    assert answer.status == 201
+
+    page = site.logged_in().get("/").text
+
+    assert "Revenue 70.00 USD Conversions 1 " in shown(page)
+    assert "what is left of 100.00 USD after 30.00 USD of refunds" in shown(page)
+    assert table(page)["Paid Search"] == ["1", *["1", "70.00"] * 3]
+
+
 def test_one_currency_needs_no_choice(site):
     site.send(view("a"), sale("a", "10"))
 

@@ -233,7 +233,7 @@ def test_key_of_another_account_sees_nothing_of_ours(shop):
 
     assert "duplicate" not in theirs["events"][0]
     assert mine["events"][0]["session_id"] != theirs["events"][0]["session_id"]
-    assert code(refused) == (422, "invalid")
+    assert code(refused) == (404, "not_found")
     assert other.get("/reports/channels").json()["totals"]["conversions"] == 0
 
 

@@ -4,12 +4,15 @@ from itertools import count
 
 import pytest
 
-from mbuzz.server.model import ConversionCall, Tenant, TrackCall
+from mbuzz.server import money
+from mbuzz.server.model import ConversionCall, RefundCall, Tenant, TrackCall
 from mbuzz.server.policy import DEFAULT
 from mbuzz.server.reporting.channels import channel_report
 from mbuzz.server.reporting.period import Period
+from mbuzz.server.storage.connection import owner
 from mbuzz.server.storage.sqlite import SqliteStorage
 from mbuzz.server.tracking.processor import process
+from mbuzz.server.tracking.refunds import refund
 
 SITE = "https://shop.example/"
 LINKS = {
@@ -80,6 +83,27 @@ class Shop:
                 )
             ]
         )
+
+    def refund(self, number, minor, at_ms=NOON):
+        """Give back *minor* of the sale *number*, counted from 1."""
+
+        def work(stores):
+            rows = stores.tracking._db.rows(
+                "SELECT id FROM conversions WHERE account_id = :account_id"
+                " AND live = :live ORDER BY id LIMIT 1 OFFSET :skip",
+                {**owner(self.tenant), "skip": number - 1},
+            )
+            sale = stores.tracking.conversion(self.tenant, rows[0][0])
+            call = RefundCall(
+                refund_id=f"r{self._next()}",
+                amount=money.text(minor, sale.currency),
+                reason=None,
+                refunded_at_ms=at_ms,
+                received_at_ms=at_ms,
+            )
+            refund(stores.tracking, self.tenant, DEFAULT, sale, call)
+
+        self.storage.write(work)
 
     def report(self, first="2025-11-01", last="2025-11-30", zone="UTC", **options):
         period = Period.parse(first, last, zone, NOON)

@@ -224,3 +224,42 @@ def test_sums_of_the_largest_amounts_do_not_overflow(shop):
     report = shop.report(currency="JPY")
 
     assert row(report, "email").shares["linear"].revenue_minor == 12 * 10**12
+
+
+# -- refunds --
+
+
+def test_CV10_refund_is_booked_on_the_day_of_its_sale_or_on_its_own(shop):
+    shop.sell(10_000, "USD", ["email", "display"], NOON)
+    shop.refund(1, 2_500, NOON + 48 * HOUR)
+    days = "2025-11-20", "2025-11-22"
+
+    sale, later = (shop.report(day, day) for day in days)
+    by_refund = [shop.report(day, day, by_refund=True) for day in days]
+
+    assert (sale.revenue_minor, sale.refunds_minor, sale.net_minor) == (
+        10_000,
+        -2_500,
+        7_500,
+    )
+    assert row(sale, "email").shares["linear"].net_minor == 3_750
+    assert (later.revenue_minor, later.refunds_minor) == (0, 0)
+    assert [report.net_minor for report in by_refund] == [10_000, -2_500]
+    assert row(by_refund[1], "email").shares["linear"].refunds_minor == -1_250
+    assert sale.conversions == 1
+
+
+@pytest.mark.parametrize("by_refund", [False, True])
+def test_CV10_rows_of_refunds_add_up_to_the_cent(shop, by_refund):
+    for number, minor in enumerate([1, 99, 10_000, 33_333], start=1):
+        shop.sell(minor, "USD", ["email", "display", "affiliates"])
+        shop.refund(number, minor // 3 or 1)
+    shop.refund(4, 22_222)
+
+    report = shop.report(by_refund=by_refund)
+
+    assert report.refunds_minor == -(1 + 33 + 3_333 + 33_333)
+    for model in report.models:
+        shares = [entry.shares[model] for entry in report.rows]
+        assert sum(share.refunds_minor for share in shares) == report.refunds_minor
+        assert sum(share.net_minor for share in shares) == report.net_minor

@@ -9,12 +9,14 @@ from mbuzz.server.model import (
     ConversionCall,
     GroupCall,
     IdentifyCall,
+    RefundCall,
     Tenant,
     TrackCall,
 )
 from mbuzz.server.policy import DEFAULT
 from mbuzz.server.storage.sqlite import SqliteStorage
 from mbuzz.server.tracking.processor import process
+from mbuzz.server.tracking.refunds import refund, void
 from tests.server.tracking.visits import HITS as PAGES
 
 HITS = {**PAGES, "server": (None, None)}  # an event without a page
@@ -36,12 +38,13 @@ class Shop:
     def __init__(self, storage, tenant):
         self.storage = storage
         self.tenant = tenant
+        self.policy = DEFAULT
         self._numbers = count(1)
 
     def do(self, call):
         """Carry out one call in a transaction of its own."""
         return self.write(
-            lambda stores: process(stores.tracking, self.tenant, DEFAULT, call)
+            lambda stores: process(stores.tracking, self.tenant, self.policy, call)
         )
 
     def write(self, work):
@@ -121,6 +124,57 @@ class Shop:
 
     def convert(self, minute, visitor=None, user=None, revenue=1000, **fields):
         return self.do(self.conversion(minute, visitor, user, revenue, **fields))
+
+    def stored(self, recorded):
+        """Return a conversion as it is now."""
+        row = recorded.conversion.id
+        return self.storage.read(
+            lambda stores: stores.tracking.conversion(self.tenant, row)
+        )
+
+    def refund(self, recorded, amount=None, refund_id="r1", minute=0, reason=None):
+        """Give back *amount*, decimal text, of a conversion."""
+        call = RefundCall(
+            refund_id=refund_id,
+            amount=amount,
+            reason=reason,
+            refunded_at_ms=at(minute),
+            received_at_ms=at(minute),
+        )
+        row = recorded.conversion.id
+        return self.write(
+            lambda stores: refund(
+                stores.tracking,
+                self.tenant,
+                self.policy,
+                stores.tracking.conversion(self.tenant, row),
+                call,
+            )
+        )
+
+    def void(self, recorded, minute=0, reason=None):
+        """Take a conversion out of all counts."""
+        row = recorded.conversion.id
+        return self.write(
+            lambda stores: void(
+                stores.tracking,
+                self.tenant,
+                self.policy,
+                stores.tracking.conversion(self.tenant, row),
+                at(minute),
+                reason,
+            )
+        )
+
+    def refunded(self, recorded, model="linear"):
+        """Return what refunds take back: channel and millionths, refund by refund."""
+        return self.rows(
+            "SELECT refund_credits.channel, revenue FROM refund_credits"
+            " WHERE $tenant AND conversion = :id AND model = :model"
+            " ORDER BY refund, position",
+            id=recorded.conversion.id,
+            model=model,
+        )
 
     def journey(self, recorded):
         """Return the channels that a conversion is credited to now, by "linear"."""

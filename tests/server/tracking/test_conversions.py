@@ -1,5 +1,7 @@
 """Conversions: journeys, lookback, repeats, and credits that stay true (CV, E4-E6)."""
 
+import contextlib
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -7,11 +9,15 @@ from hypothesis import strategies as st
 from mbuzz.server import money
 from mbuzz.server.attribution.journeys import LOOKBACK_DAYS
 from mbuzz.server.attribution.models import MODELS, WHOLE
-from mbuzz.server.model import AliasCall, IdentifyCall
-from mbuzz.server.policy import DEFAULT
+from mbuzz.server.model import AliasCall, IdentifyCall, RefundCall
+from mbuzz.server.policy import Policy
+from mbuzz.server.storage.connection import owner
 from mbuzz.server.tracking.conversions import attribute
+from mbuzz.server.tracking.identity import RefusedError
+from mbuzz.server.tracking.people import owner_of
 from mbuzz.server.tracking.processor import process
 from mbuzz.server.tracking.recorded import Refused
+from mbuzz.server.tracking.refunds import refund, void
 
 DAY = 24 * 60
 START = 1_750_000_000_000
@@ -121,6 +127,29 @@ def test_longer_visit_covers_a_conversion_that_was_known_before(shop):
     shop.visit("v", 35)
 
     assert shop.journey(bought) == ["email"]
+
+
+def test_CV7_direct_visits_get_credit_too(shop):
+    shop.visit("v", 0, "G")
+    shop.visit("v", 100)
+
+    assert by_model(shop, shop.convert(101, "v"))["last_touch"] == [("direct", WHOLE)]
+
+
+def test_CV8_CV15_long_journey_counts_whole_and_sums_exactly(shop):
+    def work(stores):
+        for number in range(600):
+            call = shop.event("v", number * 31, "G")
+            process(stores.tracking, shop.tenant, shop.policy, call)
+
+    shop.write(work)
+
+    bought = shop.convert(600 * 31, "v", revenue=1_000)
+
+    linear = [row for row in credits_of(shop, bought.conversion) if row[0] == "linear"]
+    assert len(linear) == 600
+    assert sum(row[4] for row in linear) == WHOLE
+    assert sum(row[5] for row in linear) == 10_000_000
 
 
 # -- what changes credits afterwards --
@@ -239,7 +268,7 @@ def test_conversion_of_an_event_is_its_visitors_and_users(shop):
 def test_unknown_event_is_refused_and_leaves_nothing_behind(shop):
     refused = shop.convert(0, "v", user="u1", event_id="evt_nowhere")
 
-    assert refused == Refused(error="event_id is not known here")
+    assert refused == Refused(error="event_id is not known here", unknown=True)
     for table in ("conversions", "credits", "visitors", "identities", "links"):
         assert shop.rows(f"SELECT * FROM {table} WHERE $tenant") == []
 
@@ -254,6 +283,11 @@ NAMES = st.sampled_from(
 )
 REVENUES = st.sampled_from([None, 0, 1, 2, 100, 999, 10**12])
 CURRENCIES = st.sampled_from([None, "JPY", "KWD", "CLF"])
+TYPES = st.sampled_from(["purchase", "lead", "view"])
+POLICY = Policy(
+    lookback_by_type={"view": 1},
+    counting={"lead": "once_per_identity", "view": "once_per_session"},
+)
 STEPS = st.one_of(
     st.tuples(st.just("visit"), VISITORS, MINUTES, NAMES, st.none() | USERS),
     st.tuples(st.just("identify"), USERS, VISITORS, MINUTES),
@@ -265,8 +299,13 @@ STEPS = st.one_of(
         MINUTES,
         REVENUES,
         CURRENCIES,
+        TYPES,
+        st.booleans(),
+        st.booleans(),
     ),
     st.tuples(st.just("of event"), MINUTES, st.integers(1, 9)),
+    st.tuples(st.just("refund"), st.integers(0, 5), st.sampled_from([None, 1, 33])),
+    st.tuples(st.just("void"), st.integers(0, 5)),
 )
 
 
@@ -280,7 +319,7 @@ def call_of(shop, step):
             )
         case ("alias", user, previous, at_ms):
             return AliasCall(user_id=user, previous_id=previous, at_ms=at_ms)
-        case ("convert", visitor, user, at_ms, revenue, currency):
+        case ("convert", visitor, user, at_ms, revenue, currency, kind, first, heir):
             return shop.conversion(
                 0,
                 visitor or (None if user else "v1"),
@@ -288,25 +327,127 @@ def call_of(shop, step):
                 revenue,
                 currency=currency,
                 converted_at_ms=at_ms,
+                conversion_type=kind,
+                is_acquisition=first,
+                inherits=heir,
             )
         case ("of event", at_ms, number):
             return shop.conversion(0, event_id=f"evt_{number}", converted_at_ms=at_ms)
+    return None  # of a conversion that is there by then
 
 
-def recompute(shop):
+def later_step(stores, shop, step, number):
+    """Carry out a step about a conversion that is there, if it is."""
+    tracking = stores.tracking
+    found = tracking._db.rows(
+        "SELECT id FROM conversions WHERE account_id = :account_id AND live = :live"
+        " ORDER BY id LIMIT 1 OFFSET :skip",
+        {**owner(shop.tenant), "skip": step[1]},
+    )
+    if not found:
+        return
+    conversion = tracking.conversion(shop.tenant, found[0][0])
+    if step[0] == "void":
+        void(tracking, shop.tenant, POLICY, conversion, START, None)
+        return
+    minor = step[2]
+    amount = None if minor is None else money.text(minor, conversion.currency)
+    call = RefundCall(
+        refund_id=f"r{number}",
+        amount=amount,
+        reason=None,
+        refunded_at_ms=START,
+        received_at_ms=START,
+    )
+    with contextlib.suppress(RefusedError):
+        refund(tracking, shop.tenant, POLICY, conversion, call)
+
+
+def recompute(shop, *, backwards=False):
     """Attribute every conversion again, from what is stored."""
 
     def work(stores):
-        owner = {"account_id": shop.tenant.account_id, "live": int(shop.tenant.live)}
-        for (row,) in stores.tracking._db.rows(
+        rows = stores.tracking._db.rows(
             "SELECT id FROM conversions WHERE account_id = :account_id"
-            " AND live = :live",
-            owner,
-        ):
+            " AND live = :live ORDER BY id",
+            owner(shop.tenant),
+        )
+        for (row,) in reversed(rows) if backwards else rows:
             conversion = stores.tracking.conversion(shop.tenant, row)
-            attribute(stores.tracking, shop.tenant, DEFAULT, conversion)
+            attribute(stores.tracking, shop.tenant, shop.policy, conversion)
 
     shop.write(work)
+
+
+def everything(shop):
+    """Return all that follows from what is stored."""
+    return [
+        shop.rows("SELECT * FROM credits WHERE $tenant"),
+        shop.rows("SELECT * FROM refund_credits WHERE $tenant"),
+        shop.rows(
+            "SELECT id, counted, acquires, inherited_from FROM conversions"
+            " WHERE $tenant"
+        ),
+    ]
+
+
+def check_sums(shop, row):
+    """Check that a conversion's credits are whole, and what refunds take of them."""
+    for model in MODELS:
+        parts = shop.rows(
+            "SELECT position, credit, revenue FROM credits WHERE $tenant"
+            " AND conversion = :row AND model = :model",
+            row=row.id,
+            model=model,
+        )
+        taken = shop.rows(
+            "SELECT position, SUM(revenue) FROM refund_credits WHERE $tenant"
+            " AND conversion = :row AND model = :model GROUP BY position",
+            row=row.id,
+            model=model,
+        )
+        if not row.standing.counted:
+            assert parts == taken == []
+            continue
+        assert sum(credit for _, credit, _ in parts) == WHOLE
+        if row.revenue_minor is None:
+            assert {revenue for *_, revenue in parts} == {None}
+            continue
+        unit = 10 ** (6 - money.exponent(row.currency))
+        earned = {position: revenue for position, _, revenue in parts}
+        assert sum(earned.values()) == row.revenue_minor * unit
+        assert sum(back for _, back in taken) == -row.refunded_minor * unit
+        if row.refunded_minor and row.refunded_minor == row.revenue_minor:
+            assert {p: -back for p, back in taken if back} == {
+                p: revenue for p, revenue in earned.items() if revenue
+            }
+
+
+def check_standings(shop, rows):
+    """Check what a person's conversions are to each other, reckoned in another way."""
+    valid = [row for row in rows if row.status != "void"]
+    valid.sort(key=lambda row: (row.converted_at_ms, row.id))
+    owners = shop.storage.read(
+        lambda stores: {
+            row.id: owner_of(stores.tracking, shop.tenant, row) for row in valid
+        }
+    )
+    made, counted = {}, {}
+    for row in valid:
+        if row.is_acquisition:
+            made.setdefault(owners[row.id], row)
+    for row in valid:
+        key, standing = owners[row.id], row.standing
+        first = made.get(key)
+        assert standing.acquires is (first is not None and first.id == row.id)
+        if row.inherits and not standing.acquires:
+            there = first is not None and first.converted_at_ms <= row.converted_at_ms
+            assert standing.inherited_from == (first.id if there else None)
+        if row.conversion_type == "lead":
+            first = counted.setdefault(key, row.id)
+            assert standing.counted is (first == row.id)
+        if row.conversion_type == "purchase":
+            assert standing.counted
 
 
 @settings(
@@ -319,36 +460,30 @@ def test_credits_are_whole_and_as_if_computed_anew_whatever_the_order_of_calls(
     new_shop, steps
 ):
     shop = new_shop()
+    shop.policy = POLICY
     calls = [call_of(shop, step) for step in steps]
 
     def work(stores):
-        for call in calls:
-            process(stores.tracking, shop.tenant, DEFAULT, call)
+        for number, (step, call) in enumerate(zip(steps, calls, strict=True)):
+            if call is None:
+                later_step(stores, shop, step, number)
+            else:
+                process(stores.tracking, shop.tenant, POLICY, call)
 
     shop.write(work)
 
-    everything = (
-        "SELECT * FROM credits WHERE $tenant ORDER BY conversion, model, position"
+    kept = everything(shop)
+    rows = shop.storage.read(
+        lambda stores: [
+            stores.tracking.conversion(shop.tenant, row) for row, *_ in kept[2]
+        ]
     )
-    kept = shop.rows(everything)
-    for row, revenue_minor, currency in shop.rows(
-        "SELECT id, revenue_minor, currency FROM conversions WHERE $tenant"
-    ):
-        for model in MODELS:
-            parts = shop.rows(
-                "SELECT credit, revenue FROM credits WHERE $tenant"
-                " AND conversion = :row AND model = :model",
-                row=row,
-                model=model,
-            )
-            assert sum(credit for credit, _ in parts) == WHOLE
-            if revenue_minor is None:
-                assert {revenue for _, revenue in parts} == {None}
-            else:
-                unit = 10 ** (6 - money.exponent(currency))
-                assert sum(revenue for _, revenue in parts) == revenue_minor * unit
-    recompute(shop)
-    assert shop.rows(everything) == kept
+    for row in rows:
+        check_sums(shop, row)
+    check_standings(shop, rows)
+    for backwards in (False, True):
+        recompute(shop, backwards=backwards)
+        assert everything(shop) == kept
     strays = shop.rows(
         "SELECT 1 FROM credits WHERE $tenant AND session IS NOT NULL"
         " AND session NOT IN (SELECT id FROM sessions WHERE $tenant)"

@@ -294,7 +294,7 @@ def test_I15_event_of_another_tenant_is_unknown(neighbors):
     for shop in (test, other):
         refused = shop.convert(1, event_id="evt_mine")
 
-        assert refused == Refused(error="event_id is not known here")
+        assert refused == Refused(error="event_id is not known here", unknown=True)
 
 
 def test_I15_merges_and_late_events_change_nothing_next_door(neighbors):
@@ -315,3 +315,87 @@ def test_I15_merges_and_late_events_change_nothing_next_door(neighbors):
 
     assert live.journey(live.bought) == ["email", "organic_search", "paid_search"]
     assert [[shop.rows(dump.format(t)) for t in tables] for shop in others] == before
+
+
+# -- what identify answers, and aliases that wait --
+
+
+def test_I3_answer_says_that_a_former_link_was_closed(shop):
+    first = shop.identify("u1", "v1", 0)
+    same = shop.identify("u1", "v1", 5)
+    other = shop.identify("u2", "v1", 10)
+    late = shop.identify("u3", "v1", 3)
+    aliased = shop.alias("u4", "v1", 20)
+
+    closed = [r.previous_link_closed for r in (first, same, other, late, aliased)]
+    assert closed == [False, False, True, False, True]
+    assert other.visitor_linked
+
+
+def test_I5_one_user_may_have_many_browsers(shop):
+    for number in range(60):
+        shop.visit(f"v{number}", number, "G")
+        shop.identify("u1", f"v{number}", number)
+
+    assert len(set(shop.journey(shop.convert(100, user="u1")))) == 1
+    assert len(shop.journey(shop.convert(100, user="u1"))) == 60
+
+
+def test_I6_alias_waits_for_a_user_that_was_never_seen(shop):
+    shop.alias("u1", "u9", 0)
+    shop.visit("v9", 2 * DAY, "G")
+
+    shop.identify("u9", "v9", 2 * DAY)
+
+    assert shop.journey(shop.convert(3 * DAY, user="u1")) == ["paid_search"]
+    assert shop.rows("SELECT 1 FROM pending_aliases WHERE $tenant") == []
+
+
+def test_I6_alias_waits_for_30_days(shop):
+    shop.alias("u1", "u9", 0)
+    shop.visit("v9", 1, "G")
+
+    shop.identify("u9", "v9", 30 * DAY + 1)
+
+    assert shop.journey(shop.convert(30 * DAY + 2, user="u1")) == ["unattributed"]
+
+
+def test_I6_visitor_that_never_came_is_linked_no_longer(shop):
+    shop.alias("u1", "v8", 0)
+    shop.alias("u1", "v9", 0)
+    shop.visit("v8", 2 * DAY, "newsletter")
+
+    before = 1_750_000_000_000 + 30 * DAY * 60_000
+    expired = shop.write(
+        lambda stores: stores.tracking.expire_pending_aliases(shop.tenant, before)
+    )
+    shop.visit("v9", 31 * DAY, "G")
+
+    assert expired == 1
+    assert shop.journey(shop.convert(32 * DAY, user="u1")) == ["email"]
+
+
+def test_I7_limit_holds_for_an_alias_that_waited(shop):
+    shop.alias("u1", "u101", 0)
+    for number in range(2, 101):
+        shop.identify(f"u{number}", minute=1)
+        shop.alias("u1", f"u{number}", 2)
+
+    shop.identify("u101", minute=3)
+
+    roots = shop.rows("SELECT count(*) FROM identities WHERE $tenant GROUP BY root_id")
+    assert sorted(roots) == [(1,), (100,)]
+
+
+def test_I8_first_touch_only_moves_earlier(shop):
+    shop.visit("v1", 10, "newsletter")
+    shop.identify("u1", "v1", 11)
+    bought = shop.convert(20, user="u1")
+    shop.visit("v2", 12, "google")
+    shop.identify("u1", "v2", 13)
+    assert shop.journey(bought)[0] == "email"
+
+    shop.visit("v3", 5, "G")
+    shop.identify("u1", "v3", 6)
+
+    assert shop.journey(bought) == ["paid_search", "email", "organic_search"]
