@@ -261,6 +261,7 @@ class Taking:
             HttpError: If the batch is refused after all.
             StorageBusyError: If it cannot be stored just now.
         """
+        self._storage.wake()  # whoever waits here has nothing more to begin
         reply = self._reply(self._storage.outcome(self._future))
         self._noted(reply)
         return json_response(reply, 202, visitor_cookies(reply["events"], self._calls))
