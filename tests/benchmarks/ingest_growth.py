@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from mbuzz import ids
@@ -84,6 +85,26 @@ class Reader:
         self._thread.join()
 
 
+def cost(storage: SqliteStorage, moments: Sequence[int]) -> float:
+    """Take a batch of each moment; return the CPU per event in us, of the middle one."""
+    costs = []
+    for at_ms in moments:
+        given = batch(at_ms)
+        begin = time.process_time()
+        storage.outcome(storage.submit(record, given, _BATCH))
+        costs.append((time.process_time() - begin) / _BATCH * 1e6)
+    return sorted(costs)[len(costs) // 2]
+
+
+def fill(storage: SqliteStorage, moments: Sequence[int]) -> None:
+    """Take a batch of each moment, and tell how far it is."""
+    for number, at_ms in enumerate(moments):
+        storage.outcome(storage.submit(record, batch(at_ms), _BATCH))
+        if number % max(1, len(moments) // 20) == 0:
+            done = f"{number * _BATCH:,} of {len(moments) * _BATCH:,} events"
+            print(done, file=sys.stderr, flush=True)
+
+
 def _report(stores: Stores) -> ChannelReport:
     period = Period.parse(None, None, "UTC", SYSTEM_CLOCK.now_ms())
     return channel_report(stores.reports, _TENANT, period, default_currency="USD")
@@ -94,25 +115,18 @@ def main(events: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "growth.db"
         storage = SqliteStorage(str(path))
-        batches = max(4 * _SAMPLE, events // _BATCH)
+        batches = max(8 * _SAMPLE, events // _BATCH)
         start_ms = SYSTEM_CLOCK.now_ms() - _DAYS * _DAY_MS
         step_ms = _DAYS * _DAY_MS // batches
-        reader = Reader(storage)
-        costs: list[float] = []
+        moments = [start_ms + number * step_ms for number in range(batches)]
         try:
-            for number in range(batches):
-                given = batch(start_ms + number * step_ms)
-                begin = time.process_time()
-                storage.outcome(storage.submit(record, given, _BATCH))
-                costs.append((time.process_time() - begin) / _BATCH * 1e6)
-                if number % max(1, batches // 20) == 0:
-                    done = f"{number * _BATCH:,} of {batches * _BATCH:,} events"
-                    print(done, file=sys.stderr, flush=True)
-        finally:
+            early = cost(storage, moments[: 2 * _SAMPLE])
+            reader = Reader(storage)
+            fill(storage, moments[2 * _SAMPLE : -2 * _SAMPLE])
             reader.stop()
+            late = cost(storage, moments[-2 * _SAMPLE :])
+        finally:
             storage.close()
-        early = sorted(costs[_SAMPLE : 2 * _SAMPLE])[_SAMPLE // 2]
-        late = sorted(costs[-_SAMPLE:])[_SAMPLE // 2]
         size = path.stat().st_size / (batches * _BATCH)
         spans = sorted(reader.spans[-20:])
         print(HEAD)
