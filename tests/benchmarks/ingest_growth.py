@@ -86,7 +86,7 @@ class Reader:
 
 
 def cost(storage: SqliteStorage, moments: Sequence[int]) -> float:
-    """Take a batch of each moment; return the CPU per event in us, of the middle one."""
+    """Take a batch of each moment; return the middle one's CPU per event in us."""
     costs = []
     for at_ms in moments:
         given = batch(at_ms)
