@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
@@ -189,7 +188,6 @@ OPTIONS: Final = (
         group=_FIRST,
     ),
 )
-BY_NAME: Final = {option.name: option for option in OPTIONS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,17 +219,6 @@ class ServerSettings:
             value = option.take(getattr(self, option.name), option.name)
             object.__setattr__(self, option.name, value)
 
-    @classmethod
-    def from_environment(
-        cls, environ: Mapping[str, str] | None = None
-    ) -> ServerSettings:
-        """Read the `MBUZZ_SERVER_*` variables; an empty one is none.
-
-        Raises:
-            ConfigurationError: If one of them cannot work.
-        """
-        return load(os.environ if environ is None else environ).settings
-
 
 DEFAULTS: Final[Mapping[str, object]] = {
     field.name: field.default for field in fields(ServerSettings)
@@ -262,6 +249,8 @@ def load(
     environ: Mapping[str, str], flags: Mapping[str, str | None] | None = None
 ) -> Loaded:
     """Return the settings of *flags* (None: not given) over those of *environ*.
+
+    An empty variable is none.
 
     Raises:
         ConfigurationError: If one of them cannot work.
