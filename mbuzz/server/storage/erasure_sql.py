@@ -29,7 +29,6 @@ _ERASURE = (
     "SELECT id, account_id, live, public_id, actor, status, scope, counts,"
     " created_at_ms, finished_at_ms FROM erasures"
 )
-_OWNER = "{0}.account_id = :account_id AND {0}.live = :live"
 _PEOPLE = 500  # rows of visitors and links in one statement
 
 
@@ -181,7 +180,7 @@ class SqlErasureStore(SqlSuppressionStore):
             ("sessions s", person_sql.sessions_of(person)),
             ("conversions c", person_sql.conversions_of(person)),
         ):
-            whose = _OWNER.format(table[-1])
+            whose = person_sql.tenants(table[-1])
             for condition, values in conditions:
                 ((more,),) = self._db.rows(
                     f"SELECT COUNT(*) FROM (SELECT 1 FROM {table} WHERE {whose}"
@@ -290,7 +289,7 @@ class SqlErasureStore(SqlSuppressionStore):
         for condition, values in person_sql.events_of(person):
             rows = self._db.rows(
                 "SELECT e.id, e.event_id, e.visitor, e.session FROM events e"
-                f" WHERE {_OWNER.format('e')} AND {condition} LIMIT :most",
+                f" WHERE {person_sql.tenants('e')} AND {condition} LIMIT :most",
                 {**owner(tenant), **values, "most": most},
             )
             if rows:
@@ -313,9 +312,9 @@ class SqlErasureStore(SqlSuppressionStore):
         """Return some of the person's sessions of which no page is left."""
         for condition, values in person_sql.sessions_of(person):
             rows = self._db.rows(
-                f"SELECT s.id FROM sessions s WHERE {_OWNER.format('s')}"
+                f"SELECT s.id FROM sessions s WHERE {person_sql.tenants('s')}"
                 f" AND {condition} AND NOT EXISTS (SELECT 1 FROM events e"
-                f" WHERE {_OWNER.format('e')} AND e.visitor = s.visitor"
+                f" WHERE {person_sql.tenants('e')} AND e.visitor = s.visitor"
                 " AND e.session = s.id AND e.url IS NOT NULL"
                 " AND e.bot_reason IS NULL) LIMIT :most",
                 {**owner(tenant), **values, "most": most},
@@ -363,7 +362,7 @@ class SqlErasureStore(SqlSuppressionStore):
         for condition, values in person_sql.conversions_of(person):
             rows = self._db.rows(
                 "SELECT c.id, c.public_id, c.dedupe_key, c.converted_at_ms"
-                f" FROM conversions c WHERE {_OWNER.format('c')} AND {condition}"
+                f" FROM conversions c WHERE {person_sql.tenants('c')} AND {condition}"
                 " LIMIT :most",
                 {**owner(tenant), **values, "most": most},
             )
