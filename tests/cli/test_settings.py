@@ -94,7 +94,9 @@ def test_what_is_set_holds_and_can_be_unset(
 ):
     assert settings("set", name, text)[0] == 0
     assert getattr(policy(database), attribute) == expected
-    assert name in mbuzz("audit", "--database", database)[1]
+    assert (
+        f"settings.change  setting {name}" in mbuzz("audit", "--database", database)[1]
+    )
     (line,) = [
         one for one in settings("show")[1].splitlines() if one.startswith(f"{name} =")
     ]
