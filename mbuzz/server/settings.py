@@ -16,16 +16,12 @@ _LONGEST_SHOWN: Final = 60  # characters of a wrong value
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """What is known of an option beside its default.
-
-    `served` tells whether only `mbuzz serve` looks at it: another server has its own.
-    """
+    """What is known of an option beside its default."""
 
     name: str
     kind: kinds.Kind
     metavar: str
     help: str
-    served: bool = False
     secret: bool = False
     group: str = ""
 
@@ -68,14 +64,12 @@ OPTIONS: Final = (
         kind=kinds.host,
         metavar="ADDRESS",
         help="address to listen on; 0.0.0.0 or :: for all of the machine's",
-        served=True,
     ),
     Option(
         name="port",
         kind=kinds.whole(0, 65_535),
         metavar="PORT",
         help="port to listen on; 0 takes a free one",
-        served=True,
     ),
     Option(
         name="public_url",
@@ -107,28 +101,24 @@ OPTIONS: Final = (
         kind=kinds.whole(0, 1_000_000),
         metavar="NUMBER",
         help="open connections; 0: as many as the system lets the process have",
-        served=True,
     ),
     Option(
         name="request_timeout",
         kind=kinds.seconds(0.1, 600),
         metavar="SECONDS",
         help="for a whole request to arrive, and for 256 KiB of an answer to leave",
-        served=True,
     ),
     Option(
         name="idle_timeout",
         kind=kinds.seconds(0.1, 3_600),
         metavar="SECONDS",
         help="that a connection is kept for its next request",
-        served=True,
     ),
     Option(
         name="stop_timeout",
         kind=kinds.seconds(0, 600),
         metavar="SECONDS",
         help="that running requests have to end once the server is told to stop",
-        served=True,
     ),
     Option(
         name="log_format",
@@ -168,7 +158,6 @@ OPTIONS: Final = (
         kind=kinds.email,
         metavar="EMAIL",
         help="who logs in to the dashboard",
-        served=True,
         group=_FIRST,
     ),
     Option(
@@ -176,7 +165,6 @@ OPTIONS: Final = (
         kind=kinds.currency,
         metavar="CODE",
         help="of the account",
-        served=True,
         group=_FIRST,
     ),
     Option(
@@ -184,7 +172,6 @@ OPTIONS: Final = (
         kind=kinds.timezone,
         metavar="NAME",
         help="of the account's reports",
-        served=True,
         group=_FIRST,
     ),
 )
