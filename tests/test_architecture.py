@@ -285,6 +285,7 @@ ALLOWED = {
     "mbuzz.server.privacy": {
         "mbuzz.clock",
         "mbuzz.ids",
+        "mbuzz.server.accounts",
         "mbuzz.server.attribution",
         "mbuzz.server.jobs",
         "mbuzz.server.model",

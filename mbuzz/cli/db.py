@@ -6,21 +6,14 @@ import argparse
 import sys
 
 from mbuzz.cli.console import Progress
+from mbuzz.cli.database import database_arguments
 
 _SHOWN_FROM = 4  # steps of the copy: a small file is there at once
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
-    from mbuzz.cli.serve import _DATABASE
-
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument(
-        "--database",
-        default=_DATABASE,
-        metavar="FILE",
-        help="the backend's SQLite file (default: %(default)s)",
-    )
+    shared = database_arguments(account=False)
     parser = commands.add_parser(
         "db",
         help="copy, check and upgrade the backend's database",

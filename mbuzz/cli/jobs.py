@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mbuzz.cli.console import CliError, table
+from mbuzz.cli.database import database_arguments, opened
 from mbuzz.clock import SYSTEM_CLOCK, iso
 
 if TYPE_CHECKING:
@@ -18,15 +18,7 @@ if TYPE_CHECKING:
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
-    from mbuzz.cli.serve import _DATABASE
-
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument(
-        "--database",
-        default=_DATABASE,
-        metavar="FILE",
-        help="the backend's SQLite file (default: %(default)s)",
-    )
+    shared = database_arguments(account=False)
     parser = commands.add_parser(
         "jobs",
         help="see and do the backend's own work",
@@ -45,7 +37,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def list_jobs(args: argparse.Namespace) -> int:
     """Show every job: how it went, and when it is due."""
-    with _scheduler(args.database) as jobs:
+    with _scheduler(args) as jobs:
         states = jobs.states()
     heads = ["name", "does", "last", "went", "next"]
     print(table(heads, [_row(job, row) for job, row in states]))
@@ -54,7 +46,7 @@ def list_jobs(args: argparse.Namespace) -> int:
 
 def run_jobs(args: argparse.Namespace) -> int:
     """Do what is due now; 1 if something failed."""
-    with _scheduler(args.database) as jobs:
+    with _scheduler(args) as jobs:
         outcomes = [_named(jobs, args.name)] if args.name else jobs.run_due()
     for outcome in outcomes:
         print(f"{outcome.name}: {_went(outcome.status, outcome.said)}")
@@ -89,16 +81,8 @@ def _went(status: str, said: str) -> str:
 
 
 @contextmanager
-def _scheduler(database: str) -> Iterator[Scheduler]:
+def _scheduler(args: argparse.Namespace) -> Iterator[Scheduler]:
     from mbuzz.server.app import scheduler
-    from mbuzz.server.storage.sqlite import SqliteStorage
 
-    if not Path(database).is_file():
-        raise CliError(
-            f"there is no mbuzz database at {database}; give its path with --database"
-        )
-    storage = SqliteStorage(database)
-    try:
+    with opened(args) as storage:
         yield scheduler(storage, SYSTEM_CLOCK)
-    finally:
-        storage.close()

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 # to 8,000 with this (measured on two cores with Python 3.11).
 _SWITCH_INTERVAL = 0.0005
 
-# where the commands beside it look for the database, too
-_DATABASE = os.environ.get("MBUZZ_SERVER_DATABASE") or "mbuzz.db"
-
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""

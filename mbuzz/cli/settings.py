@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from mbuzz.clock import SYSTEM_CLOCK
 if TYPE_CHECKING:
     from mbuzz.server.storage.port import Account, Storage, Stores
 
+_Kept = Mapping[str, object]
 _MAX_FILE = 1_000_000  # characters
 _SHOWN = 60  # characters of a value in the list
 # Settings after which stored visits may be of other channels.
@@ -88,8 +89,7 @@ def set_setting(args: argparse.Namespace) -> int:
         raise CliError(str(error)) from None
     with opened(args) as storage:
         account = chosen(storage, args)
-        kept = {**_settings(storage, account), args.name: value}
-        _save(storage, account, kept, args.name)
+        _change(storage, account, args.name, lambda kept: {**kept, args.name: value})
         print(f"{args.name} is set for account {account.name!r}")
         _say_what_changes(storage, args)
     return 0
@@ -100,27 +100,32 @@ def unset_setting(args: argparse.Namespace) -> int:
     _known(args.name)
     with opened(args) as storage:
         account = chosen(storage, args)
-        kept = dict(_settings(storage, account))
-        kept.pop(args.name, None)
-        _save(storage, account, kept, args.name)
+        _change(
+            storage,
+            account,
+            args.name,
+            lambda kept: {k: v for k, v in kept.items() if k != args.name},
+        )
         print(f"{args.name} is the default again for account {account.name!r}")
         _say_what_changes(storage, args)
     return 0
 
 
-def _settings(storage: Storage, account: Account) -> Mapping[str, object]:
+def _settings(storage: Storage, account: Account) -> _Kept:
     return storage.read(lambda stores: stores.accounts.settings(account.id))
 
 
-def _save(
-    storage: Storage, account: Account, kept: Mapping[str, object], name: str
+def _change(
+    storage: Storage, account: Account, name: str, changed: Callable[[_Kept], _Kept]
 ) -> None:
+    """Change what is kept by now, which may be newer than what was shown."""
     now_ms = SYSTEM_CLOCK.now_ms()
 
     def work(stores: Stores) -> None:
-        stores.accounts.save_settings(account.id, kept)
+        kept = stores.accounts.settings(account.id)
+        stores.accounts.save_settings(account.id, changed(kept))
         stores.accounts.audit(
-            account.id, now_ms, ACTOR, "settings_changed", {"setting": name}
+            account.id, now_ms, ACTOR, "settings.change", {"setting": name}
         )
 
     storage.write(work)

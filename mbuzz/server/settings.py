@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
@@ -17,16 +16,12 @@ _LONGEST_SHOWN: Final = 60  # characters of a wrong value
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """What is known of an option beside its default.
-
-    `served` tells whether only `mbuzz serve` looks at it: another server has its own.
-    """
+    """What is known of an option beside its default."""
 
     name: str
     kind: kinds.Kind
     metavar: str
     help: str
-    served: bool = False
     secret: bool = False
     group: str = ""
 
@@ -69,14 +64,12 @@ OPTIONS: Final = (
         kind=kinds.host,
         metavar="ADDRESS",
         help="address to listen on; 0.0.0.0 or :: for all of the machine's",
-        served=True,
     ),
     Option(
         name="port",
         kind=kinds.whole(0, 65_535),
         metavar="PORT",
         help="port to listen on; 0 takes a free one",
-        served=True,
     ),
     Option(
         name="public_url",
@@ -108,28 +101,24 @@ OPTIONS: Final = (
         kind=kinds.whole(0, 1_000_000),
         metavar="NUMBER",
         help="open connections; 0: as many as the system lets the process have",
-        served=True,
     ),
     Option(
         name="request_timeout",
         kind=kinds.seconds(0.1, 600),
         metavar="SECONDS",
         help="for a whole request to arrive, and for 256 KiB of an answer to leave",
-        served=True,
     ),
     Option(
         name="idle_timeout",
         kind=kinds.seconds(0.1, 3_600),
         metavar="SECONDS",
         help="that a connection is kept for its next request",
-        served=True,
     ),
     Option(
         name="stop_timeout",
         kind=kinds.seconds(0, 600),
         metavar="SECONDS",
         help="that running requests have to end once the server is told to stop",
-        served=True,
     ),
     Option(
         name="log_format",
@@ -169,7 +158,6 @@ OPTIONS: Final = (
         kind=kinds.email,
         metavar="EMAIL",
         help="who logs in to the dashboard",
-        served=True,
         group=_FIRST,
     ),
     Option(
@@ -177,7 +165,6 @@ OPTIONS: Final = (
         kind=kinds.currency,
         metavar="CODE",
         help="of the account",
-        served=True,
         group=_FIRST,
     ),
     Option(
@@ -185,11 +172,9 @@ OPTIONS: Final = (
         kind=kinds.timezone,
         metavar="NAME",
         help="of the account's reports",
-        served=True,
         group=_FIRST,
     ),
 )
-BY_NAME: Final = {option.name: option for option in OPTIONS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,17 +206,6 @@ class ServerSettings:
             value = option.take(getattr(self, option.name), option.name)
             object.__setattr__(self, option.name, value)
 
-    @classmethod
-    def from_environment(
-        cls, environ: Mapping[str, str] | None = None
-    ) -> ServerSettings:
-        """Read the `MBUZZ_SERVER_*` variables; an empty one is none.
-
-        Raises:
-            ConfigurationError: If one of them cannot work.
-        """
-        return load(os.environ if environ is None else environ).settings
-
 
 DEFAULTS: Final[Mapping[str, object]] = {
     field.name: field.default for field in fields(ServerSettings)
@@ -262,6 +236,8 @@ def load(
     environ: Mapping[str, str], flags: Mapping[str, str | None] | None = None
 ) -> Loaded:
     """Return the settings of *flags* (None: not given) over those of *environ*.
+
+    An empty variable is none.
 
     Raises:
         ConfigurationError: If one of them cannot work.

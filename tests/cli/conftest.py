@@ -11,6 +11,9 @@ import pytest
 
 import mbuzz
 from mbuzz.cli.main import main
+from mbuzz.clock import SYSTEM_CLOCK
+from mbuzz.server import bootstrap
+from mbuzz.server.storage.sqlite import SqliteStorage
 
 ROOT = str(Path(mbuzz.__file__).resolve().parent.parent)
 PATIENCE = 30.0  # seconds until a test gives up waiting
@@ -102,6 +105,16 @@ def run(start):
         return command.end(), command.out, command.err
 
     return finish
+
+
+@pytest.fixture
+def database(tmp_path):
+    """Make the database of a backend that was started once."""
+    path = tmp_path / "mbuzz.db"
+    storage = SqliteStorage(str(path))
+    bootstrap.prepare(storage, SYSTEM_CLOCK)
+    storage.close()
+    return path
 
 
 @pytest.fixture(name="mbuzz")

@@ -6,8 +6,7 @@ import sys
 
 import pytest
 
-from mbuzz.clock import SYSTEM_CLOCK
-from mbuzz.server import bootstrap, passwords
+from mbuzz.server import passwords
 from mbuzz.server.ingestion.keys import KeyRefusedError, authenticate
 from mbuzz.server.passwords import verify_password
 from mbuzz.server.storage.sqlite import SqliteStorage
@@ -16,15 +15,6 @@ from mbuzz.server.storage.sqlite import SqliteStorage
 @pytest.fixture(autouse=True)
 def cheap_hashes(monkeypatch):
     monkeypatch.setattr(passwords, "_LOG_N", 4)
-
-
-@pytest.fixture
-def database(tmp_path):
-    path = tmp_path / "mbuzz.db"
-    storage = SqliteStorage(str(path))
-    bootstrap.prepare(storage, SYSTEM_CLOCK)
-    storage.close()
-    return path
 
 
 @pytest.fixture

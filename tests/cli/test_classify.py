@@ -5,9 +5,6 @@ import json
 
 import pytest
 
-from mbuzz.clock import SYSTEM_CLOCK
-from mbuzz.server import bootstrap
-from mbuzz.server.storage.sqlite import SqliteStorage
 from tests.server.tracking.test_channels import CASES
 
 SITE = "https://www.acme.example/"
@@ -15,15 +12,6 @@ RULES = (
     '[{"channel": "partner", "when": [{"field": "source", "operator": "is",'
     ' "value": "news"}]}]'
 )
-
-
-@pytest.fixture
-def database(tmp_path):
-    path = tmp_path / "mbuzz.db"
-    storage = SqliteStorage(str(path))
-    bootstrap.prepare(storage, SYSTEM_CLOCK)
-    storage.close()
-    return path
 
 
 def test_one_visit_is_explained(mbuzz):

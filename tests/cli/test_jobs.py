@@ -1,20 +1,7 @@
 """`mbuzz jobs`: on the database itself."""
 
-import pytest
-
-from mbuzz.clock import SYSTEM_CLOCK
-from mbuzz.server import bootstrap
 from mbuzz.server.model import Tenant
 from mbuzz.server.storage.sqlite import SqliteStorage
-
-
-@pytest.fixture
-def database(tmp_path):
-    path = tmp_path / "mbuzz.db"
-    storage = SqliteStorage(str(path))
-    bootstrap.prepare(storage, SYSTEM_CLOCK)
-    storage.close()
-    return path
 
 
 def jobs(mbuzz, database, action, *argv):

@@ -5,20 +5,9 @@ import sqlite3
 
 import pytest
 
-from mbuzz.clock import SYSTEM_CLOCK
-from mbuzz.server import bootstrap
 from mbuzz.server.ingestion.keys import authenticate
 from mbuzz.server.storage import sqlite
 from mbuzz.server.storage.sqlite import SqliteStorage
-
-
-@pytest.fixture
-def database(tmp_path):
-    path = tmp_path / "mbuzz.db"
-    storage = SqliteStorage(str(path))
-    bootstrap.prepare(storage, SYSTEM_CLOCK)
-    storage.close()
-    return path
 
 
 def keys(mbuzz, database, action, *argv):

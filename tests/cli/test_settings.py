@@ -6,7 +6,6 @@ import signal
 import pytest
 
 from mbuzz.clock import SYSTEM_CLOCK, iso
-from mbuzz.server import bootstrap
 from mbuzz.server.account_settings import SETTINGS
 from mbuzz.server.model import Tenant, TrackCall
 from mbuzz.server.policy import DEFAULT
@@ -21,15 +20,6 @@ RULES = [
     }
 ]
 DAY_MS = 86_400_000
-
-
-@pytest.fixture
-def database(tmp_path):
-    path = tmp_path / "mbuzz.db"
-    storage = SqliteStorage(str(path))
-    bootstrap.prepare(storage, SYSTEM_CLOCK)
-    storage.close()
-    return path
 
 
 def work(path, do):
@@ -104,7 +94,9 @@ def test_what_is_set_holds_and_can_be_unset(
 ):
     assert settings("set", name, text)[0] == 0
     assert getattr(policy(database), attribute) == expected
-    assert name in mbuzz("audit", "--database", database)[1]
+    assert (
+        f"settings.change  setting {name}" in mbuzz("audit", "--database", database)[1]
+    )
     (line,) = [
         one for one in settings("show")[1].splitlines() if one.startswith(f"{name} =")
     ]

@@ -81,16 +81,10 @@ def test_every_option_has_a_variable_and_a_flag_and_the_flag_wins(name):
     assert of_flag.origins[name] == f"--{name.replace('_', '-')}"
 
 
-def test_environment_of_the_process_is_read(monkeypatch):
-    monkeypatch.setenv("MBUZZ_SERVER_RATE_BURST", "7")
-
-    assert ServerSettings.from_environment() == ServerSettings(rate_burst=7)
-
-
 def test_empty_variable_is_none():
     env = {"MBUZZ_SERVER_DATABASE": "", "MBUZZ_SERVER_RATE_BURST": ""}
 
-    assert ServerSettings.from_environment(env) == ServerSettings()
+    assert load(env).settings == ServerSettings()
 
 
 @pytest.mark.parametrize(

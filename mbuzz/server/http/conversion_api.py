@@ -101,7 +101,7 @@ class ConversionApi:
             if was.voided_at_ms is None:
                 details = {"conversion": was.public_id, "live": key.live}
                 stores.accounts.audit(
-                    key.account.id, now_ms, key.hint, "conversion.void", details
+                    key.account.id, now_ms, key.actor, "conversion.void", details
                 )
             return conversion_in_full(stores.tracking, key.tenant, policy, is_now)
 

@@ -52,9 +52,7 @@ class PrivacyApi:
         return self._erase(key, *_user_of_query(request, key))
 
     def _erase(self, key: ApiKey, find: Find, named: NamedId | None) -> Response:
-        erasure = erase(
-            self._storage, self._clock, key.tenant, find, named, f"key {key.public_id}"
-        )
+        erasure = erase(self._storage, self._clock, key.tenant, find, named, key.actor)
         if erasure is None:
             raise _nobody()
         status = 200 if erasure.status == "done" else 202
@@ -98,7 +96,7 @@ class PrivacyApi:
             stores.accounts.audit(
                 key.account.id,
                 now_ms,
-                f"key {key.public_id}",
+                key.actor,
                 "data.export",
                 {"environment": key.tenant.environment},
             )

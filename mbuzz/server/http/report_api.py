@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mbuzz.clock import Clock
 from mbuzz.server import money
 from mbuzz.server.http.access import KeyRoute
@@ -50,12 +52,7 @@ class ReportApi:
         if form not in ("", "csv", "json"):
             raise unprocessable([f"format must be csv or json, got {form[:40]!r}"])
         try:
-            period = Period.parse(
-                query.get("from"),
-                query.get("to"),
-                key.account.timezone,
-                self._clock.now_ms(),
-            )
+            period = self._period(query, key)
             models = [name for name in query.get("model", "").split(",") if name]
             currency = query.get("currency")
             booked = query.get("refunds_booked_on", "conversion")
@@ -81,16 +78,19 @@ class ReportApi:
             return text_response(report_as_csv(report), "text/csv")
         return json_response(report_as_dict(report))
 
+    def _period(self, query: Mapping[str, str], key: ApiKey) -> Period:
+        return Period.parse(
+            query.get("from"),
+            query.get("to"),
+            key.account.timezone,
+            self._clock.now_ms(),
+        )
+
     def report_quality(self, request: Request, key: ApiKey) -> Response:
         """Say what of the data deserves a look."""
         query = request.query()
         try:
-            period = Period.parse(
-                query.get("from"),
-                query.get("to"),
-                key.account.timezone,
-                self._clock.now_ms(),
-            )
+            period = self._period(query, key)
         except ValueError as error:
             raise unprocessable([str(error)]) from None
         found = self._storage.read(

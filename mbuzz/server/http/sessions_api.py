@@ -8,9 +8,9 @@ from mbuzz.server.http.errors import unprocessable
 from mbuzz.server.http.known_fields import unknown_fields
 from mbuzz.server.http.request import Request
 from mbuzz.server.http.response import Response, json_response
+from mbuzz.server.http.single_call import timing_of
 from mbuzz.server.ingestion.fields import InvalidError
 from mbuzz.server.ingestion.landings import check_landing
-from mbuzz.server.ingestion.timing import Timing
 from mbuzz.server.ingestion.validation import check_size
 from mbuzz.server.storage.port import ApiKey, Storage
 from mbuzz.server.tracking.arrival import record_landing
@@ -34,11 +34,7 @@ class SessionsApi:
     def sessions(self, request: Request, key: ApiKey) -> Response:
         """Take a landing and say what channel the visit came by."""
         item = request.json_object()
-        timing = Timing(
-            received_at_ms=self._clock.now_ms(),
-            currency=key.account.currency,
-            any_age="import" in key.scopes,
-        )
+        timing = timing_of(self._clock, key)
         warnings: list[str] = []
         try:
             check_size(item)

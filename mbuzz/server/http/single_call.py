@@ -50,16 +50,20 @@ def read_call(
     item = dict(request.json_object())
     if "idempotency_key" not in item:
         item["idempotency_key"] = idempotency_key(request)
-    timing = Timing(
+    try:
+        check_size(item)
+        return check(item, timing_of(clock, key), warnings)
+    except InvalidError as error:
+        raise unprocessable(error.errors) from None
+
+
+def timing_of(clock: Clock, key: ApiKey) -> Timing:
+    """Return what a call that comes now, with *key*, is judged by."""
+    return Timing(
         received_at_ms=clock.now_ms(),
         currency=key.account.currency,
         any_age="import" in key.scopes,
     )
-    try:
-        check_size(item)
-        return check(item, timing, warnings)
-    except InvalidError as error:
-        raise unprocessable(error.errors) from None
 
 
 def carry_out(

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Final
 
 from mbuzz.clock import Clock
+from mbuzz.server.accounts import RESTORABLE_DAYS
 from mbuzz.server.jobs import DAY_MS, Job, Steps
 from mbuzz.server.model import Tenant
 from mbuzz.server.privacy.keeping import retention_of
@@ -15,7 +16,6 @@ from mbuzz.server.storage.privacy_port import KeptAccount
 
 MOST_ROWS: Final = 5_000  # in one transaction
 _NIGHT_MS: Final = 3 * 3_600_000  # 03:00 UTC
-_GRACE_MS: Final = 7 * DAY_MS  # in which a deleted account can be restored
 _REPLIES_MS: Final = DAY_MS
 
 
@@ -160,7 +160,7 @@ def _forget_idle(tenant: Tenant, idle: Sequence[int], stores: Stores) -> int:
 def erase_accounts(storage: Storage, clock: Clock) -> Steps:
     """Delete the accounts that were deleted a week ago, with all that is theirs."""
     gone = 0
-    until_ms = clock.now_ms() - _GRACE_MS
+    until_ms = clock.now_ms() - RESTORABLE_DAYS * DAY_MS
     for account in storage.read(lambda stores: stores.privacy.kept_accounts()):
         if account.deleted_at_ms is None or account.deleted_at_ms > until_ms:
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from mbuzz.server import money
 from mbuzz.server.attribution.allocation import allocate
@@ -85,11 +86,7 @@ def channel_report(
     Raises:
         ValueError: If a model is unknown.
     """
-    chosen = list(dict.fromkeys(models)) or list(MODELS)
-    for name in chosen:
-        if name not in MODELS:
-            known = ", ".join(MODELS)
-            raise ValueError(f"model must be one of {known}, got {name!r}")
+    chosen = _chosen(models)
     span = period.from_ms, period.to_ms
     currencies = dict(store.currencies(tenant, *span))
     if currency is None:
@@ -101,34 +98,12 @@ def channel_report(
     for entry in store.channel_sums(tenant, *span, currency, by_refund=by_refund):
         if entry.model in sums:
             sums[entry.model][entry.channel] = entry
-    present = {
-        *totals.visits,
-        *(c for by_channel in sums.values() for c in by_channel),
-    }
-    channels = sorted(present, key=lambda name: _ORDER.get(name, len(_ORDER)))
-    shares = {model: _shares(channels, sums[model], totals) for model in chosen}
-    rows = [
-        ChannelRow(
-            channel=channel,
-            visits=totals.visits.get(channel, 0),
-            shares={model: shares[model][channel] for model in chosen},
-        )
-        for channel in channels
-    ]
-    last = chosen[-1]
-    rows.sort(
-        key=lambda row: (
-            -row.shares[last].net_minor,
-            -row.shares[last].conversions,
-            -row.visits,
-        )
-    )
     return ChannelReport(
         period=period,
         currency=currency,
         other_currencies={k: v for k, v in currencies.items() if k != currency},
         models=chosen,
-        rows=rows,
+        rows=_rows(sums, totals),
         visits=sum(totals.visits.values()),
         visitors=totals.visitors,
         page_views=totals.page_views,
@@ -137,6 +112,41 @@ def channel_report(
         refunds_minor=totals.refunds_minor,
         by_refund=by_refund,
     )
+
+
+def _chosen(models: Sequence[str]) -> list[str]:
+    """Return each of *models* once, or all that there are."""
+    for name in models:
+        if name not in MODELS:
+            known = ", ".join(MODELS)
+            raise ValueError(f"model must be one of {known}, got {name!r}")
+    return list(dict.fromkeys(models)) or list(MODELS)
+
+
+def _rows(
+    sums: Mapping[str, Mapping[str, ChannelSum]], totals: Totals
+) -> list[ChannelRow]:
+    """Return a row for each channel, by what it earned under the last model."""
+    present = {*totals.visits, *chain.from_iterable(sums.values())}
+    channels = sorted(present, key=lambda name: _ORDER.get(name, len(_ORDER)))
+    shares = {model: _shares(channels, sums[model], totals) for model in sums}
+    rows = [
+        ChannelRow(
+            channel=channel,
+            visits=totals.visits.get(channel, 0),
+            shares={model: shares[model][channel] for model in sums},
+        )
+        for channel in channels
+    ]
+    last = [*sums][-1]
+    rows.sort(
+        key=lambda row: (
+            -row.shares[last].net_minor,
+            -row.shares[last].conversions,
+            -row.visits,
+        )
+    )
+    return rows
 
 
 def _shares(

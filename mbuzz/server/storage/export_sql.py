@@ -24,7 +24,6 @@ _JSON = frozenset(
     }
 )
 _LISTS = frozenset({"flags"})
-_OWNER = "{0}.account_id = :account_id AND {0}.live = :live"
 
 _SESSIONS = {
     "row": "s.id",
@@ -209,7 +208,7 @@ class SqlExportStore:
         for condition, values in conditions:
             rows = self._db.rows(
                 f"SELECT {', '.join(names.values())} FROM {tables}"
-                f" WHERE {_OWNER.format(of)} AND {condition} AND {of}.id > :after"
+                f" WHERE {person_sql.tenants(of)} AND {condition} AND {of}.id > :after"
                 f" ORDER BY {of}.id LIMIT :most",
                 {**owner(tenant), **values, "after": after, "most": most},
             )
@@ -222,7 +221,7 @@ class SqlExportStore:
     ) -> list[Item]:
         rows = self._db.rows(
             f"SELECT {', '.join(names.values())} FROM {tables}"
-            f" WHERE {_OWNER.format(of)} AND {where}",
+            f" WHERE {person_sql.tenants(of)} AND {where}",
             owner(tenant),
         )
         return [_item(names, row) for row in rows]

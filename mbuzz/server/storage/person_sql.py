@@ -14,11 +14,16 @@ from mbuzz.server.storage.privacy_port import Person
 Condition = tuple[str, dict[str, object]]
 
 
+def tenants(table: str) -> str:
+    """Return the condition that a row of *table* is the tenant's."""
+    return f"{table}.account_id = :account_id AND {table}.live = :live"
+
+
 def while_linked(table: str, moment: str, person: Person) -> str:
     """Return the condition that the visitor was linked to the person at *moment*."""
     return (
-        "EXISTS (SELECT 1 FROM links l WHERE l.account_id = :account_id"
-        f" AND l.live = :live AND l.visitor = {table}.visitor"
+        f"EXISTS (SELECT 1 FROM links l WHERE {tenants('l')}"
+        f" AND l.visitor = {table}.visitor"
         f" AND l.identity IN ({in_list(person.identities)})"
         f" AND l.linked_from_ms <= {table}.{moment} AND (l.linked_until_ms IS NULL"
         f" OR l.linked_until_ms > {table}.{moment}))"

@@ -72,6 +72,11 @@ class ApiKey:
     digest: str = field(default="", repr=False)
 
     @property
+    def actor(self) -> str:
+        """Return what the audit log calls whoever uses the key."""
+        return f"key {self.public_id}"
+
+    @property
     def tenant(self) -> Tenant:
         """Return whose data the key speaks for."""
         return Tenant(self.account.id, self.live)

@@ -22,6 +22,46 @@ _HAPPENED: Final = (
 )
 
 
+_VISITS: Final = (
+    "SELECT COUNT(*), COALESCE(SUM(channel = 'direct'), 0),"
+    " COALESCE(SUM(first_event = last_event), 0), COUNT(DISTINCT visitor),"
+    f" COUNT(referrer) FROM sessions WHERE {_STARTED}"
+)
+_EVENTS: Final = (
+    "SELECT COUNT(*), COUNT(url), COUNT(bot_reason) FROM"
+    f" (SELECT url, bot_reason FROM events WHERE {_HAPPENED} LIMIT :most_events)"
+)
+_RELINKED: Final = (
+    f"SELECT COUNT(*) FROM links WHERE {TENANT}"
+    " AND linked_until_ms >= :from_ms AND linked_until_ms < :to_ms"
+)
+_FLAGS: Final = (
+    f"SELECT flags, COUNT(*) FROM sessions WHERE {_STARTED}"
+    " AND flags <> '' GROUP BY flags"
+)
+_EVENT_FLAGS: Final = (
+    f"SELECT flags, COUNT(*) FROM (SELECT flags FROM events WHERE {_HAPPENED}"
+    " LIMIT :most_events) WHERE flags <> '' GROUP BY flags"
+)
+_SOURCES: Final = (
+    f"SELECT source, COUNT(*) FROM sessions WHERE {_STARTED}"
+    " AND source IS NOT NULL GROUP BY source"
+    " ORDER BY COUNT(*) DESC, source LIMIT :most_names"
+)
+_PASSED_THROUGH: Final = (
+    "SELECT e.referrer, s.landing_url, COUNT(*) FROM"
+    f" (SELECT id, session, referrer FROM events WHERE {_HAPPENED}"
+    " LIMIT :most_events) e"
+    " JOIN sessions s ON s.id = e.session AND s.first_event <> e.id"
+    " WHERE e.referrer IS NOT NULL GROUP BY e.referrer, s.landing_url"
+    " ORDER BY COUNT(*) DESC LIMIT :most_names"
+)
+_DAYS: Final = (
+    "SELECT started_at_ms / :day_ms, COUNT(*), COUNT(DISTINCT visitor)"
+    f" FROM sessions WHERE {_STARTED} GROUP BY 1 ORDER BY 1"
+)
+
+
 class SqlQualityStore:
     """The part of `ReportStore` about how good the data is."""
 
@@ -41,23 +81,10 @@ class SqlQualityStore:
             "day_ms": _DAY_MS,
         }
         rows = self._db.rows
-        ((visits, direct, short, visitors, referred),) = rows(
-            "SELECT COUNT(*), COALESCE(SUM(channel = 'direct'), 0),"
-            " COALESCE(SUM(first_event = last_event), 0), COUNT(DISTINCT visitor),"
-            f" COUNT(referrer) FROM sessions WHERE {_STARTED}",
-            period,
-        )
-        ((events, pages, bots),) = rows(
-            "SELECT COUNT(*), COUNT(url), COUNT(bot_reason) FROM"
-            f" (SELECT url, bot_reason FROM events WHERE {_HAPPENED}"
-            " LIMIT :most_events)",
-            period,
-        )
-        ((relinked,),) = rows(
-            f"SELECT COUNT(*) FROM links WHERE {TENANT}"
-            " AND linked_until_ms >= :from_ms AND linked_until_ms < :to_ms",
-            period,
-        )
+        ((visits, direct, short, visitors, referred),) = rows(_VISITS, period)
+        ((events, pages, bots),) = rows(_EVENTS, period)
+        ((relinked,),) = rows(_RELINKED, period)
+        through = rows(_PASSED_THROUGH, period)
         return QualityRows(
             visits=visits,
             direct=direct,
@@ -68,49 +95,9 @@ class SqlQualityStore:
             pages=pages,
             bots=bots,
             relinked=relinked,
-            flags=dict(
-                rows(
-                    f"SELECT flags, COUNT(*) FROM sessions WHERE {_STARTED}"
-                    " AND flags <> '' GROUP BY flags",
-                    period,
-                )
-            ),
-            event_flags=dict(
-                rows(
-                    "SELECT flags, COUNT(*) FROM"
-                    f" (SELECT flags FROM events WHERE {_HAPPENED}"
-                    " LIMIT :most_events) WHERE flags <> '' GROUP BY flags",
-                    period,
-                )
-            ),
-            sources=dict(
-                rows(
-                    f"SELECT source, COUNT(*) FROM sessions WHERE {_STARTED}"
-                    " AND source IS NOT NULL GROUP BY source"
-                    " ORDER BY COUNT(*) DESC, source LIMIT :most_names",
-                    period,
-                )
-            ),
-            passed_through={
-                (row[0], row[1]): row[2]
-                for row in rows(
-                    "SELECT e.referrer, s.landing_url, COUNT(*) FROM"
-                    " (SELECT id, session, referrer FROM events"
-                    f" WHERE {_HAPPENED} LIMIT :most_events) e"
-                    " JOIN sessions s ON s.id = e.session AND s.first_event <> e.id"
-                    " WHERE e.referrer IS NOT NULL"
-                    " GROUP BY e.referrer, s.landing_url"
-                    " ORDER BY COUNT(*) DESC LIMIT :most_names",
-                    period,
-                )
-            },
-            days=[
-                (row[0], row[1], row[2])
-                for row in rows(
-                    "SELECT started_at_ms / :day_ms, COUNT(*),"
-                    f" COUNT(DISTINCT visitor) FROM sessions WHERE {_STARTED}"
-                    " GROUP BY 1 ORDER BY 1",
-                    period,
-                )
-            ],
+            flags=dict(rows(_FLAGS, period)),
+            event_flags=dict(rows(_EVENT_FLAGS, period)),
+            sources=dict(rows(_SOURCES, period)),
+            passed_through={(row[0], row[1]): row[2] for row in through},
+            days=[(row[0], row[1], row[2]) for row in rows(_DAYS, period)],
         )

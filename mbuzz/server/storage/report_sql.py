@@ -6,24 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mbuzz.server.model import Tenant
-from mbuzz.server.storage.connection import Connection, Params
+from mbuzz.server.storage.connection import TENANT, Connection, Params, owner
 from mbuzz.server.storage.port import ChannelSum, Totals
 from mbuzz.server.storage.quality_sql import SqlQualityStore
 
-_TENANT = "account_id = :account_id AND live = :live"
-_CONVERTED = f"{_TENANT} AND converted_at_ms >= :from_ms AND converted_at_ms < :to_ms"
+_CONVERTED = f"{TENANT} AND converted_at_ms >= :from_ms AND converted_at_ms < :to_ms"
 
-_REFUNDED = f"{_TENANT} AND refunded_at_ms >= :from_ms AND refunded_at_ms < :to_ms"
+_REFUNDED = f"{TENANT} AND refunded_at_ms >= :from_ms AND refunded_at_ms < :to_ms"
 _REVENUE = "COALESCE(SUM(revenue / 1000000), 0), COALESCE(SUM(revenue % 1000000), 0)"
 
 
 def _period(tenant: Tenant, from_ms: int, to_ms: int) -> dict[str, object]:
-    return {
-        "account_id": tenant.account_id,
-        "live": int(tenant.live),
-        "from_ms": from_ms,
-        "to_ms": to_ms,
-    }
+    return {**owner(tenant), "from_ms": from_ms, "to_ms": to_ms}
 
 
 class SqlReportStore(SqlQualityStore):
@@ -97,7 +91,7 @@ class SqlReportStore(SqlQualityStore):
             {**period, "currency": currency},
         )
         visits = self._db.rows(
-            f"SELECT channel, COUNT(*) FROM sessions WHERE {_TENANT}"
+            f"SELECT channel, COUNT(*) FROM sessions WHERE {TENANT}"
             " AND started_at_ms >= :from_ms AND started_at_ms < :to_ms"
             " GROUP BY channel",
             period,
@@ -113,7 +107,7 @@ class SqlReportStore(SqlQualityStore):
 
     def _count(self, expression: str, period: Params) -> int:
         ((count,),) = self._db.rows(
-            f"SELECT {expression} FROM sessions WHERE {_TENANT}"
+            f"SELECT {expression} FROM sessions WHERE {TENANT}"
             " AND started_at_ms >= :from_ms AND started_at_ms < :to_ms",
             period,
         )
@@ -129,6 +123,6 @@ class SqlReportStore(SqlQualityStore):
 
     def has_events(self, tenant: Tenant) -> bool:
         rows = self._db.rows(
-            f"SELECT 1 FROM events WHERE {_TENANT} LIMIT 1", _period(tenant, 0, 0)
+            f"SELECT 1 FROM events WHERE {TENANT} LIMIT 1", owner(tenant)
         )
         return bool(rows)

@@ -7,9 +7,12 @@ from typing import Final
 
 from mbuzz.server.model import Tenant
 from mbuzz.server.storage.connection import TENANT, Connection, in_list, owner
+from mbuzz.server.storage.erasure_order_sql import SqlErasureOrderStore
 from mbuzz.server.storage.erasure_sql import SqlErasureStore
 from mbuzz.server.storage.export_sql import SqlExportStore
+from mbuzz.server.storage.people_sql import SqlPeopleStore
 from mbuzz.server.storage.privacy_port import KeptAccount
+from mbuzz.server.storage.suppression_sql import SqlSuppressionStore
 
 _HOUR_MS = 3_600_000
 
@@ -49,8 +52,14 @@ _NOTHING = " AND ".join(
 )
 
 
-class SqlPrivacyStore(SqlErasureStore, SqlExportStore):
-    """`PrivacyStore` in SQL; erasing and exporting are in the bases."""
+class SqlPrivacyStore(
+    SqlPeopleStore,
+    SqlErasureOrderStore,
+    SqlErasureStore,
+    SqlExportStore,
+    SqlSuppressionStore,
+):
+    """`PrivacyStore` in SQL; all but forgetting is in the bases."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)

@@ -208,8 +208,3 @@ def classify(evidence: Evidence) -> Rule:
         if rule.matches(evidence):
             return rule
     return OTHER
-
-
-def channel_of(evidence: Evidence) -> str:
-    """Return the channel of a visit, a key of `mbuzz.server.model.CHANNELS`."""
-    return classify(evidence).channel

@@ -65,7 +65,6 @@ class _Window:
     before: Sequence[ClassifiedSession]
     after: Mapping[int, Landing]  # by first event
     landings: Sequence[tuple[int, Landing]] = ()  # of events, to be replaced
-    complete: bool = True  # False: events are gone, only sources can be renewed
 
 
 def run(
@@ -187,7 +186,7 @@ def _window(
     """Work out what the visits should be; without their events only their sources."""
     if not {session.first_event for session in before} <= {row.id for row in rows}:
         alone = {one.first_event: _alone(one, policy) for one in before}
-        return _Window(at_ms=at_ms, before=before, after=alone, complete=False)
+        return _Window(at_ms=at_ms, before=before, after=alone)
     landings = []
     current = []
     for row in rows:

@@ -452,7 +452,7 @@ def test_client_that_does_not_read_is_given_up(serve, caplog):
         start_response("200 OK", [])
         return endless
 
-    server = serve(app, request_timeout=0.3)
+    server = serve(app, request_timeout=1.0)
     with server.connected() as client:
         client.sendall(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
 

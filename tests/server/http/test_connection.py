@@ -26,7 +26,7 @@ def test_connection_is_kept_for_the_next_request(shared):
 
 @pytest.mark.parametrize("wait", [True, False])
 def test_line_end_after_a_body_begins_no_request(serve, wait):
-    server = serve(idle_timeout=0.3, request_timeout=PATIENCE)
+    server = serve(idle_timeout=1.0, request_timeout=PATIENCE)
     post = b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 3\r\n\r\nabc"
     with server.connected() as client:
         client.sendall(post if wait else post + b"\r\n")
@@ -175,7 +175,7 @@ def test_client_that_sends_all_of_a_refused_body_can_read_why(shared):
     ],
 )
 def test_slow_request_is_cut_at_its_deadline(serve, data):
-    raw = serve(request_timeout=0.2).talk(data)
+    raw = serve(request_timeout=1.0).talk(data)
 
     assert raw.status == 408
     assert raw.json["code"] == "request_timeout"
@@ -183,7 +183,7 @@ def test_slow_request_is_cut_at_its_deadline(serve, data):
 
 @pytest.mark.parametrize("requests_before", [0, 1])
 def test_dripping_does_not_move_the_deadline(serve, requests_before):
-    server = serve(request_timeout=0.2)
+    server = serve(request_timeout=1.0)
     with server.connected() as client:
         for _ in range(requests_before):
             client.sendall(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")

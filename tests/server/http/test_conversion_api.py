@@ -249,6 +249,7 @@ def test_CV10_who_made_a_conversion_void_is_in_the_audit_log_once(shop):
 
     (entry,) = [entry for entry in entries if entry.action == "conversion.void"]
     assert entry.details == {"conversion": sold, "live": False}
+    assert entry.actor.startswith("key key_")  # as `mbuzz keys list` shows it
     assert "private" not in repr(entries)
 
 

@@ -144,7 +144,7 @@ def test_old_style_application_ends_with_its_client(serve):
         finally:
             ended.set()
 
-    server = serve(app, request_timeout=0.2)
+    server = serve(app, request_timeout=1.0)
     with slow_reader(server):
         assert ended.wait(PATIENCE)
 

@@ -9,7 +9,6 @@ from mbuzz.server.model import CHANNELS
 from mbuzz.server.tracking.channels import (
     RULES,
     Evidence,
-    channel_of,
     classify,
     is_ad,
     is_paid,
@@ -80,7 +79,7 @@ def test_table_covers_every_channel_but_other_in_order():
     ],
 )
 def test_rule(rule, channel, evidence):
-    assert channel_of(evidence) == channel
+    assert classify(evidence).channel == channel
     if " D3" not in rule and channel != "other":
         assert classify(evidence).number == rule.partition(" ")[0]
 
@@ -109,4 +108,4 @@ def test_paid_and_ad_media(medium, paid, ad):
 def test_C10_shop_is_a_word_of_the_campaign(campaign, shops):
     evidence = Evidence(tagged=True, campaign=campaign)
 
-    assert (channel_of(evidence) == "organic_shopping") == shops
+    assert (classify(evidence).channel == "organic_shopping") == shops
