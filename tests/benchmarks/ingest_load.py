@@ -123,6 +123,7 @@ def load(
     ready = [
         next(made) for _ in range(int(seconds * _MOST_A_SECOND / size) + connections)
     ]
+    ready.reverse()  # taken from its end, yet a visitor's pages come as they were seen
     spans: list[float] = []
     with selectors.DefaultSelector() as selector:
         clients = [_Client((name, int(port))) for _ in range(connections)]

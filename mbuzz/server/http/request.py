@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from functools import lru_cache
+from typing import Any, Final, NoReturn
 from urllib.parse import parse_qsl
 
 from mbuzz import protocol
@@ -30,10 +31,7 @@ class Request:
 
     def header(self, name: str) -> str | None:
         """Return a header by its name, such as ``X-Idempotency-Key``."""
-        key = name.upper().replace("-", "_")
-        if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-            key = f"HTTP_{key}"
-        value = self.environ.get(key)
+        value = self.environ.get(_variable(name))
         return str(value) if value else None
 
     @property
@@ -141,7 +139,7 @@ class Request:
             text = body.decode("utf-8-sig")
             if not text.strip():
                 raise ValueError("it is empty")
-            return json.loads(text, parse_constant=_no_constant)
+            return _DECODER.decode(text)
         except RecursionError:
             why = "it is nested too deeply"
         except ValueError as error:
@@ -172,8 +170,18 @@ class Request:
             raise HttpError(400, "bad_request", "the form cannot be read") from None
 
 
+@lru_cache(maxsize=64)
+def _variable(header: str) -> str:
+    """Return the name that WSGI has for a header."""
+    name = header.upper().replace("-", "_")
+    return name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}"
+
+
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def _too_large(sentence: str) -> NoReturn:

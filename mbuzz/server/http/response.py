@@ -6,8 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Final
 
 from mbuzz.server.http.errors import HttpError
+
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -36,7 +39,7 @@ def json_response(
     value: Mapping[str, object], status: int = 200, headers: Headers = ()
 ) -> Response:
     """Return *value* as JSON."""
-    body = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    body = _ENCODER.encode(value).encode()
     kind = ("Content-Type", "application/json; charset=utf-8")
     return Response(status=status, body=body, headers=(kind, *headers))
 

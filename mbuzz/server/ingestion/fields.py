@@ -68,6 +68,14 @@ def visitor_field(item: Mapping[str, object]) -> object:
 
 def read_visitor(item: Mapping[str, object], errors: list[str]) -> str | None:
     """Return the visitor's id, without the quotes of a cookie."""
+    usual = item.get("visitor_id")
+    if (
+        type(usual) is str
+        and len(usual) > _LONGEST_NO_ID
+        and "anonymous_id" not in item
+        and protocol.WIRE_ID.fullmatch(usual)
+    ):
+        return usual
     both = item.get("visitor_id"), item.get("anonymous_id")
     if all(both) and len({unquote(str(given)) for given in both}) > 1:
         errors.append("visitor_id and anonymous_id are the same thing, but differ")
@@ -118,6 +126,9 @@ def read_id(
 
 def read_session(item: Mapping[str, object]) -> str | None:
     """Return the client's session; one that is no id is ignored."""
+    usual = item.get("session_id")
+    if type(usual) is str and protocol.WIRE_ID.fullmatch(usual):
+        return usual
     given = read_text(item, "session_id")
     return given if given and protocol.WIRE_ID.fullmatch(given) else None
 
@@ -217,10 +228,8 @@ def page_fact(
     empty: bool = False,
 ) -> str | None:
     """Return a fact about the page; older clients put it beside the properties."""
-    value = properties.get(name, item.get(name))
-    if not isinstance(value, str):
-        return None
-    return value if value or empty else None
+    value = properties[name] if name in properties else item.get(name)
+    return value if isinstance(value, str) and (value or empty) else None
 
 
 def read_mapping(

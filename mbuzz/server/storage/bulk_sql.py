@@ -17,6 +17,7 @@ from mbuzz.server.storage.event_sql import (
 )
 from mbuzz.server.storage.port import (
     BulkRows,
+    EventLine,
     LinkRow,
     NewSession,
     StoredEvent,
@@ -30,6 +31,7 @@ _EVENTS = (
     *("said_at_ms", "url", "referrer", "landing", "user_agent", "bot_reason", "flags"),
     "properties",
 )
+_LANDING = EventLine._fields.index("landing")  # all before it are columns as they are
 _LINK = ("account_id", "live", "visitor", "linked_from_ms", "identity")
 _VISITORS = ("id", "account_id", "live", "visitor_id", "first_seen_ms")
 
@@ -183,25 +185,14 @@ class SqlBulkStore(SqlSuppressionStore):
                 _EVENTS,
                 [
                     (
-                        e.id,
+                        e[0],
                         *whose,
-                        e.id_hour,
-                        e.event_id,
-                        e.event_type,
-                        e.visitor,
-                        e.identity,
-                        e.session,
-                        e.client_session_id,
-                        e.occurred_at_ms,
-                        e.received_at_ms,
-                        e.said_at_ms,
-                        e.url,
-                        e.referrer,
+                        *e[1:_LANDING],
                         dump_landing(e.landing),
                         e.user_agent,
                         e.bot_reason,
                         " ".join(sorted(e.flags)) if e.flags else "",
-                        dump(e.properties) if e.properties else "{}",
+                        dump(e.properties),
                     )
                     for e in rows.events
                 ],

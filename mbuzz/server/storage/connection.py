@@ -59,4 +59,4 @@ _ENCODER: Final = json.JSONEncoder(
 
 def dump(value: object) -> str:
     """Return a JSON value as the text of a column."""
-    return _ENCODER.encode(value)
+    return _ENCODER.encode(value) if value != {} else "{}"

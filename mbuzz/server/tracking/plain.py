@@ -302,7 +302,7 @@ class PlainEvents:
             call.event_type,
             call.visitor_id,
             session_id,
-            bot=reason is not None,
+            reason is not None,
         )
         self._seen[hour, call.event_id] = done
         return done
