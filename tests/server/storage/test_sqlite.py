@@ -150,6 +150,19 @@ def test_result_comes_when_others_can_see_it(storage, path):
         assert len(visitors(path)) == number + 1
 
 
+def test_accounts_are_not_of_a_new_version_before_others_can_see_it(storage):
+    before, during = storage.accounts_version, []
+
+    def add_account(stores):
+        stores.accounts.create_account("acc_1", "Shop", "USD", "UTC", 0)
+        during.append(storage.accounts_version)
+
+    storage.write(add_account)
+
+    assert during == [before]
+    assert storage.accounts_version > before
+
+
 def test_queue_that_is_full_is_busy(storage, gate, monkeypatch):
     monkeypatch.setattr(group_commit, "_MOST_WAITING", 1)
     with ThreadPoolExecutor(1) as pool:
