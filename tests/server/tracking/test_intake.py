@@ -332,6 +332,20 @@ def test_event_that_was_not_kept_is_no_repeat_of_itself(memory):
     assert len(memory.read(lambda s: left(s, tenant))["events"]) == 1
 
 
+def test_repeat_without_a_time_makes_no_repeat_of_another_hours_event(memory):
+    hour = MINUTE * 60
+    before, now = START - START % hour - 1, START
+    known = page(1, occurred_at_ms=before, said_ms=before)
+    again = page(1, said_ms=None, refused=frozenset({"gpc"}))
+    steps = [Request(True, DEFAULT, calls) for calls in ([known], [again, page(1)])]
+
+    check_same(memory, steps, merged=False)
+    tenant = Tenant(next(accounts) - 2, live=True)
+    events = memory.read(lambda s: left(s, tenant))["events"]
+
+    assert sorted(event[5] for event in events) == [before, now]
+
+
 def test_repeat_without_consent_tells_nobody_who_it_was(memory):
     tenant = Tenant(next(accounts), live=True)
     refused = page(1, refused=frozenset({"analytics"}))
@@ -344,10 +358,49 @@ def test_repeat_without_consent_tells_nobody_who_it_was(memory):
     assert recorded[0][1].visitor_id is None
 
 
+def test_settings_count_from_the_request_on_that_came_under_them(memory):
+    before, after = DEFAULT, Policy(excluded_referrers=frozenset({"google.com"}))
+    google, bing = "https://www.google.com/", "https://www.bing.com/"
+    steps = [
+        Request(True, before, [page(1, referrer=google)]),
+        Request(True, after, [page(2, minute=1, referrer=bing)]),
+    ]
+
+    check_same(memory, steps, merged=True)
+    tenant = Tenant(next(accounts) - 2, live=True)
+
+    # Google's is no source any more, so Bing's begins a visit.
+    assert len(memory.read(lambda s: left(s, tenant))["sessions"]) == 2
+
+
+def test_late_visit_is_credited_with_a_conversion_that_was_here_before(memory):
+    conversion = ConversionCall(
+        conversion_id="conv_00000001",
+        dedupe_key=None,
+        conversion_type="purchase",
+        visitor_id="v1",
+        user_id=None,
+        event_id=None,
+        revenue_minor=1000,
+        currency=None,
+        converted_at_ms=START + 90 * MINUTE,
+        received_at_ms=RECEIVED,
+    )
+    late = page(2, minute=60, url="https://shop.example/?utm_source=news")
+    steps = [Request(True, DEFAULT, calls) for calls in ([page(1), conversion], [late])]
+
+    check_same(memory, steps, merged=False)
+    tenant = Tenant(next(accounts) - 2, live=True)
+
+    credits_ = memory.read(lambda s: left(s, tenant))["credits"]
+    assert {row[6] for row in credits_} == {START, START + 60 * MINUTE}
+
+
 def test_program_is_one_in_its_next_visit_too(memory):
-    slow = [page(n, minute=n) for n in range(120)]
-    newer = [page(120, minute=120, url="https://shop.example/?utm_source=news")]
-    fast = [page(121 + n, minute=120.1 + n / 1000) for n in range(130)]
+    slow = [page(n, minute=n) for n in range(60)]
+    slow += [page(60 + n, minute=60 + n / 1000) for n in range(60)]
+    newer = [page(120, minute=60.1, url="https://shop.example/?utm_source=news")]
+    fast = [page(121 + n, minute=60.2 + n / 1000) for n in range(80)]
     steps = [Request(True, DEFAULT, calls) for calls in (slow, newer, fast)]
 
     check_same(memory, steps, merged=False)
