@@ -39,6 +39,7 @@ PAGES = (
     ("https://shop.example/", "https://www.bing.com/"),
     (None, None),
 )
+SHOP = "https://shop.example/"
 POLICIES = (
     DEFAULT,
     Policy(strict_visitors=True),
@@ -373,21 +374,57 @@ def test_settings_count_from_the_request_on_that_came_under_them(memory):
     assert len(memory.read(lambda s: left(s, tenant))["sessions"]) == 2
 
 
+CONVERSION = ConversionCall(
+    conversion_id="conv_00000001",
+    dedupe_key=None,
+    conversion_type="purchase",
+    visitor_id="v1",
+    user_id=None,
+    event_id=None,
+    revenue_minor=1000,
+    currency=None,
+    converted_at_ms=START + 90 * MINUTE,
+    received_at_ms=RECEIVED,
+)
+
+
+def test_visit_goes_on_from_the_last_of_those_that_began_at_once(memory):
+    begun = [page(1, url=f"{SHOP}?utm_source=b"), page(2, url=f"{SHOP}?utm_source=a")]
+    steps = [
+        Request(True, DEFAULT, calls)
+        for calls in (*([one] for one in begun), [page(3, minute=1)])
+    ]
+
+    check_same(memory, steps, merged=False)
+
+
+def test_visit_of_a_person_counts_who_gets_a_conversion_in_the_same_batch(memory):
+    before = [page(1, "v2", user_id="u1"), page(2, "v1"), CONVERSION]
+    linked = page(3, "v1", minute=10, user_id="u1")
+    visit = page(4, "v2", minute=60, url=f"{SHOP}?utm_source=news")
+    steps = [Request(True, DEFAULT, calls) for calls in (before, [linked, visit])]
+
+    check_same(memory, steps, merged=False)
+    tenant = Tenant(next(accounts) - 2, live=True)
+
+    credits_ = memory.read(lambda s: left(s, tenant))["credits"]
+    assert START + 60 * MINUTE in {row[6] for row in credits_}
+
+
+def test_visit_whose_pages_are_forgotten_keeps_its_source(memory):
+    late = page(2, minute=5, url=f"{SHOP}?utm_source=news")
+    steps = [
+        Request(True, DEFAULT, [page(1)]),
+        Beside("forget", START + MINUTE),
+        Request(True, DEFAULT, [late]),
+    ]
+
+    check_same(memory, steps, merged=False)
+
+
 def test_late_visit_is_credited_with_a_conversion_that_was_here_before(memory):
-    conversion = ConversionCall(
-        conversion_id="conv_00000001",
-        dedupe_key=None,
-        conversion_type="purchase",
-        visitor_id="v1",
-        user_id=None,
-        event_id=None,
-        revenue_minor=1000,
-        currency=None,
-        converted_at_ms=START + 90 * MINUTE,
-        received_at_ms=RECEIVED,
-    )
-    late = page(2, minute=60, url="https://shop.example/?utm_source=news")
-    steps = [Request(True, DEFAULT, calls) for calls in ([page(1), conversion], [late])]
+    late = page(2, minute=60, url=f"{SHOP}?utm_source=news")
+    steps = [Request(True, DEFAULT, calls) for calls in ([page(1), CONVERSION], [late])]
 
     check_same(memory, steps, merged=False)
     tenant = Tenant(next(accounts) - 2, live=True)
