@@ -82,7 +82,10 @@ DIRECT: Final = Landing()
 
 
 class WebEvent(NamedTuple):
-    """One event with a URL, as the session fold sees it."""
+    """One event with a URL, as the session fold sees it; `row` is 0 until stored.
+
+    Rows tell a visitor's events apart, ids only those of one hour.
+    """
 
     event_id: str
     occurred_at_ms: int
@@ -91,6 +94,7 @@ class WebEvent(NamedTuple):
     client_session_id: str | None = None
     referrer: str | None = None
     landing: Landing = DIRECT
+    row: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -138,6 +138,8 @@ class Loop:
         if self._current is not None:
             guard.attempt(self._current.abandon, _nothing)
             self._current = None
+        if self.after_round is not None:  # what the others began need not wait
+            guard.attempt(self.after_round, _nothing)
 
     def close(self) -> None:
         """Run what others still want, and let the descriptors go."""

@@ -34,12 +34,12 @@ def fold_rest(
         privacy.drop_session(tenant, session)
         return
     privacy.detach_session(tenant, session)
-    row_of = {row.event_id: row for row in rows}
+    row_of = {row.id: row for row in rows}
     version = list_version()
     for number, folded in enumerate(
         fold((stored_page(r, policy) for r in rows), policy)
     ):
-        members = [row_of[event.event_id] for event in folded.events]
+        members = [row_of[event.row] for event in folded.events]
         ends = members[0].id, members[-1].id
         if number == 0:
             tracking.update_session(tenant, session, folded, *ends, version)

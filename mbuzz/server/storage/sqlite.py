@@ -156,6 +156,7 @@ class SqliteStorage:
         stores = _SqlStores(_SqliteConnection(self._writer))
         self.stores: Stores = stores
         self._accounts = stores.accounts
+        self._accounts_version = 0  # as of the latest commit
         self._commits = GroupCommit(self, "mbuzz-sqlite", self.condition)
         self._process = getpid()
         self._pending = False
@@ -282,6 +283,8 @@ class SqliteStorage:
         with self._noted():
             self._writer.execute("COMMIT")
         self._trouble = self._refused
+        # Not before: who looks a key up until then still finds the old one.
+        self._accounts_version = self._accounts.version
 
     def rollback(self) -> None:
         """Undo the transaction, if there is one."""
@@ -326,7 +329,7 @@ class SqliteStorage:
     @property
     def accounts_version(self) -> int:
         """Return what grows when accounts, keys or users were changed through this."""
-        return 0 if self._pending else self._accounts.version
+        return 0 if self._pending else self._accounts_version
 
     # -- reading --
 

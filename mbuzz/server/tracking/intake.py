@@ -25,23 +25,25 @@ class Batch(NamedTuple):
 
 
 def record(stores: Stores, batches: Sequence[Batch]) -> list[list[Recorded]]:
-    """Carry out every call, in order, and return what became of each."""
-    events_of: dict[Tenant, list[TrackCall]] = {}
-    for batch in batches:
-        events = events_of.setdefault(batch.tenant, [])
-        events += [call for call in batch.calls if type(call) is TrackCall]
-    plain = {
-        tenant: PlainEvents(stores.bulk, tenant, events)
-        for tenant, events in events_of.items()
-    }
-    recorded = [_record(stores, batch, plain[batch.tenant]) for batch in batches]
-    for events_of_tenant in plain.values():
-        events_of_tenant.flush()
+    """Carry out every call, each tenant's in order; return what became of each."""
+    of_tenants: dict[Tenant, list[int]] = {}
+    for index, batch in enumerate(batches):
+        of_tenants.setdefault(batch.tenant, []).append(index)
+    recorded: list[list[Recorded]] = [[]] * len(batches)
+    for tenant, indexes in of_tenants.items():
+        mine = [batches[index] for index in indexes]
+        calls = (call for batch in mine for call in batch.calls)
+        events = [call for call in calls if type(call) is TrackCall]
+        plain = PlainEvents(stores.bulk, tenant, events)
+        for index in indexes:
+            recorded[index] = _record(stores, batches[index], plain)
+        plain.flush()  # before another tenant's rows are numbered
     return recorded
 
 
 def _record(stores: Stores, batch: Batch, plain: PlainEvents) -> list[Recorded]:
     recorded: list[Recorded] = []
+    plain.under(batch.policy)
     for call in batch.calls:
         done: Recorded | None = None
         if type(call) is TrackCall:

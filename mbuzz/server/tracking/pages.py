@@ -121,4 +121,5 @@ def stored_page(row: EventRow, policy: Policy) -> WebEvent:
         client_session_id=row.client_session_id,
         referrer=row.referrer,
         landing=landing,
+        row=row.id,
     )

@@ -206,7 +206,7 @@ def fold_around(
         for stored in store.web_events(tenant, visitor, from_ms, to_ms)
         if stored.session not in walls
     ]
-    row_of = {stored.event_id: stored for stored in rows}
+    row_of = {stored.id: stored for stored in rows}
     folded = fold((stored_page(stored, policy) for stored in rows), policy)
     keepers = _keep_ids(folded, row_of, before)
     for old in before:
@@ -214,7 +214,7 @@ def fold_around(
             store.delete_session(tenant, old.id)
     homes: dict[int, int] = {}
     for session, keeper in zip(folded, keepers, strict=True):
-        members = [row_of[event.event_id] for event in session.events]
+        members = [row_of[event.row] for event in session.events]
         ends = members[0].id, members[-1].id
         if keeper is None:
             keeper = _insert(store, tenant, visitor, session, *ends)
@@ -270,7 +270,7 @@ def _sealed_ids(
 
 def _keep_ids(
     folded: Sequence[Session],
-    row_of: Mapping[str, EventRow],
+    row_of: Mapping[int, EventRow],
     before: Sequence[SessionRow],
 ) -> list[int | None]:
     """Return the stored session that each folded one goes on as, None for a new one.
@@ -279,12 +279,12 @@ def _keep_ids(
     goes with the earliest of its events that has no other home.
     """
     begun_by = {session.first_event: session.id for session in before}
-    keepers = [begun_by.get(row_of[session.first.event_id].id) for session in folded]
+    keepers = [begun_by.get(session.first.row) for session in folded]
     free = {session.id for session in before} - set(keepers)
     for index, session in enumerate(folded):
         if keepers[index] is not None:
             continue
-        homes = (row_of[event.event_id].session for event in session.events)
+        homes = (row_of[event.row].session for event in session.events)
         keepers[index] = next((home for home in homes if home in free), None)
         free.discard(keepers[index] or 0)
     return keepers

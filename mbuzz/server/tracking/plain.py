@@ -183,6 +183,7 @@ class PlainEvents:
         self._next: tuple[int, int, int] | None = None
         self._next_visitor = self._next_session = self._next_event = 0
         self._converted = False
+        self._policy: Policy | None = None
         self._suppressed = suppressed_ids(store, tenant, calls)
         if calls:
             self._prefetch(calls)
@@ -240,25 +241,34 @@ class PlainEvents:
         # Sessions of the same millisecond, or one that outlasts a later one: fold.
         if len(tails) > 1 and tails[1].last_event_at_ms >= tails[0].last_event_at_ms:
             visitor.plain = False
-        if tails[0].page_view_count >= _MANY_VIEWS or tails[0].sealed:
+        if tails[0].sealed or any(t.page_view_count >= _MANY_VIEWS for t in tails):
             visitor.plain = False
 
     # -- one event after the other --
 
+    def under(self, policy: Policy) -> None:
+        """Go on under *policy*; what was read under another one is not relied on."""
+        if self._policy is not None and policy is not self._policy:
+            for visitor in self._visitors.values():
+                visitor.plain = False
+        self._policy = policy
+
     def take(self, call: TrackCall, policy: Policy) -> EventRecorded | None:
         """Place *call*, if it is plain; else return None, and nothing has changed."""
+        if call.refused or self._is_suppressed(call):
+            return None
+        visitor = self._visitors.get(call.visitor_id or "")
+        if policy.strict_visitors and visitor is not None and visitor.new:
+            return None
         hour = event_hour(call.said_ms, call.received_at_ms)
         seen = self._seen.get((hour, call.event_id))
         if seen is None and call.said_ms is None:
             seen = self._seen.get((hour - 1, call.event_id))
         if seen is not None:
             return seen._replace(bot=False, duplicate=True)
-        if self._suppressed and not self._suppressed.isdisjoint(ids_in(call)):
-            return None
-        visitor = self._visitors.get(call.visitor_id or "")
         if visitor is None or not visitor.plain or not _is_known_as(visitor, call):
             return None
-        if _is_special(visitor, call, policy):
+        if call.user_id is not None and not policy.auto_link:
             return None
         page = page_of(call, policy)
         reason = None
@@ -306,6 +316,9 @@ class PlainEvents:
         )
         self._seen[hour, call.event_id] = done
         return done
+
+    def _is_suppressed(self, call: TrackCall) -> bool:
+        return bool(self._suppressed) and not self._suppressed.isdisjoint(ids_in(call))
 
     @staticmethod
     def _fits(visitor: _Visitor, call: TrackCall, page: Page | None) -> bool:
@@ -378,7 +391,7 @@ class PlainEvents:
             self._visitors[name].plain = False
         if isinstance(call, TrackCall):
             hour = event_hour(call.said_ms, call.received_at_ms)
-            if isinstance(done, EventRecorded):
+            if isinstance(done, EventRecorded) and self._is_new(call, done):
                 self._seen[hour, call.event_id] = done
             if call.user_id is None:
                 return
@@ -388,6 +401,10 @@ class PlainEvents:
             for visitor in self._visitors.values():
                 if visitor.linked:
                     visitor.plain = False
+
+    def _is_new(self, call: TrackCall, done: EventRecorded) -> bool:
+        """Tell whether an event was stored just now, not before and not dropped."""
+        return not (done.duplicate or done.dropped or self._is_suppressed(call))
 
     def flush(self) -> None:
         """Store what was taken."""
@@ -419,15 +436,6 @@ def _is_known_as(visitor: _Visitor, call: TrackCall) -> bool:
     if call.user_id is None:
         return True
     return visitor.link is not None and visitor.link.user_id == call.user_id
-
-
-def _is_special(visitor: _Visitor, call: TrackCall, policy: Policy) -> bool:
-    """Tell whether the account's settings may keep the event, or part of it, out."""
-    return (
-        bool(call.refused)
-        or (policy.strict_visitors and visitor.new)
-        or not (policy.auto_link or call.user_id is None)
-    )
 
 
 def _line(

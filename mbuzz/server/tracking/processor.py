@@ -53,7 +53,7 @@ def process(
         return _dropped(policy, call)
     try:
         if policy.strict_visitors:
-            _refuse_unknown(store, tenant, call)
+            _refuse_unknown(store, tenant, may)
         match may:
             case TrackCall():
                 return _record_event(store, tenant, policy, may)

@@ -196,9 +196,8 @@ def _window(
                 landings.append((row.id, landing))
                 row = replace(row, landing=landing)
         current.append(row)
-    ids = {row.event_id: row.id for row in rows}
     folded = fold((stored_page(row, policy) for row in current), policy)
-    after = {ids[session.first.event_id]: _source(session) for session in folded}
+    after = {session.first.row: _source(session) for session in folded}
     return _Window(at_ms=at_ms, before=before, after=after, landings=landings)
 
 

@@ -103,6 +103,17 @@ def test_handler_that_fails_is_abandoned_and_others_go_on(loop, pair, caplog):
     assert "http_loop" in caplog.text
 
 
+def test_round_that_fails_is_settled_for_whoever_took_part(loop):
+    bad, began, settled = Recorder(LookupError()), [], []
+    loop.after_round = lambda: settled.extend(began)
+    loop.call_soon(Recorder(), began.append, 1)
+    loop.call_soon(bad, bad.handle, READ)
+
+    loop.turn(PATIENCE)
+
+    assert settled == [1]
+
+
 def test_failing_call_abandons_whom_it_is_for_and_the_next_is_made(loop, caplog):
     handler, seen = Recorder(), []
     loop.call_soon(handler, int, "nonsense")

@@ -150,6 +150,19 @@ def test_result_comes_when_others_can_see_it(storage, path):
         assert len(visitors(path)) == number + 1
 
 
+def test_accounts_are_not_of_a_new_version_before_others_can_see_it(storage):
+    before, during = storage.accounts_version, []
+
+    def add_account(stores):
+        stores.accounts.create_account("acc_1", "Shop", "USD", "UTC", 0)
+        during.append(storage.accounts_version)
+
+    storage.write(add_account)
+
+    assert during == [before]
+    assert storage.accounts_version > before
+
+
 def test_queue_that_is_full_is_busy(storage, gate, monkeypatch):
     monkeypatch.setattr(group_commit, "_MOST_WAITING", 1)
     with ThreadPoolExecutor(1) as pool:
@@ -232,6 +245,65 @@ def test_close_finishes_what_is_queued(storage, path, gate):
 
     assert len(visitors(path)) == 10
     assert not Path(f"{path}-wal").exists()
+
+
+def together(stores, payloads):
+    return [add(payload)(stores) for payload in payloads]
+
+
+def test_what_was_begun_without_waking_the_writer_is_done_when_it_is_woken(storage):
+    futures = [storage.submit(together, f"v{n}", wake=False) for n in range(3)]
+
+    storage.wake()
+
+    assert len({future.result(PATIENCE) for future in futures}) == 3
+
+
+def test_what_was_begun_is_done_with_the_next_that_waits(storage):
+    begun = storage.submit(together, "v1", wake=False)
+
+    storage.write(add("v2"))
+
+    assert begun.result(PATIENCE) == storage.read(find("v1"))
+
+
+def test_close_finishes_what_nobody_woke_the_writer_for(storage, path):
+    begun = storage.submit(together, "v1", wake=False)
+
+    storage.close()
+
+    assert begun.done()
+    assert visitors(path) == ["v1"]
+
+
+def test_what_cannot_be_begun_fails_and_the_next_does_not(storage, path):
+    def poison(stores, payloads):
+        together(stores, payloads)
+        if "bad" in payloads:
+            raise LookupError("bad")
+        return [None] * len(payloads)
+
+    futures = [
+        storage.submit(poison, payload, wake=False) for payload in ("v1", "bad", "v2")
+    ]
+    storage.wake()
+
+    with pytest.raises(LookupError):
+        futures[1].result(PATIENCE)
+    assert [futures[n].result(PATIENCE) for n in (0, 2)] == [None, None]
+    assert sorted(visitors(path)) == ["v1", "v2"]
+
+
+def test_listener_that_fails_costs_no_answer(storage, path):
+    def fail(_future):
+        raise LookupError("the listener's own fault")
+
+    futures = [storage.submit(together, f"v{n}", wake=False) for n in range(3)]
+    futures[0].add_done_callback(fail)
+    storage.wake()
+
+    assert [future.result(PATIENCE) for future in futures]
+    assert len(visitors(path)) == 3
 
 
 def test_closed_storage_says_so(storage):

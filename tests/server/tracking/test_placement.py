@@ -12,6 +12,7 @@ from mbuzz.server.tracking.landing import read_landing
 from mbuzz.server.tracking.processor import process
 from mbuzz.server.tracking.sessions import fold
 from mbuzz.server.tracking.storable import stored_referrer, stored_url
+from tests.server.tracking.conftest import at
 from tests.server.tracking.visits import VECTORS as SHARED_VECTORS
 
 VECTORS = [
@@ -327,3 +328,22 @@ def test_repeated_event_is_answered_with_the_first_ids_and_counts_once(shop):
     assert not first.duplicate
     assert (again.visitor_id, again.session_id) == (first.visitor_id, first.session_id)
     assert shop.rows("SELECT page_view_count FROM sessions WHERE $tenant") == [(1,)]
+
+
+def test_one_id_in_two_hours_is_two_events_whatever_order_they_come_in(shop):
+    hour = "53:20"  # begins
+    for minute in (54, "53:00", "53:30", "52:50"):
+        moment = at(minute)
+        done = shop.do(
+            shop.event("v", minute, event_id="order-1", said_ms=moment)
+            if minute in (54, "53:00")
+            else shop.event("v", minute, said_ms=moment)
+        )
+        assert not done.duplicate, f"around {hour}"
+
+    assert shop.sessions() == ["direct"]
+    assert shop.rows(
+        "SELECT page_view_count, started_at_ms, last_event_at_ms FROM sessions"
+        " WHERE $tenant"
+    ) == [(4, at("52:50"), at(54))]
+    assert shop.rows("SELECT COUNT(session) FROM events WHERE $tenant") == [(4,)]
