@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from mbuzz.server.dashboard.html import Html, fill
 
-_LIVE_KEYS = """<code>mbuzz keys create --live</code> makes one. The first key, printed
-where this server was started for the first time, is a test key: what it sends is under
-<a href="/?env=test">Test</a>."""
+_LIVE_KEYS = """<code>mbuzz keys create --live</code> makes a key for it. The first key,
+printed where this server was started for the first time, is a test key: what it sends
+is under <a href="/?env=test">Test</a>."""
 _TEST_KEYS = """The first key was printed where this server was started for the first
 time; <code>mbuzz keys create</code> makes another one."""
 
