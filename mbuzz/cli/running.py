@@ -16,6 +16,9 @@ from mbuzz.server.http import listener
 from mbuzz.server.http.wsgi_server import WSGIServer
 
 _LOOK = 0.2  # seconds
+# The address is some other machine's, or its name is nobody's; `socket.create_server`
+# makes a plain OSError of the latter.
+_NO_ADDRESS = (errno.EADDRNOTAVAIL, socket.EAI_NONAME, socket.EAI_AGAIN)
 
 
 def listen(
@@ -56,7 +59,7 @@ def _refused(error: OSError, host: str, port: int, option: str) -> str:
         why = f"port {port} on {host} is in use"
     elif error.errno == errno.EACCES:
         why = f"port {port} on {host} is reserved for the system"
-    elif isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+    elif error.errno in _NO_ADDRESS:
         return (
             f"cannot listen on {host}: it is no address of this machine; "
             "choose another with --host"

@@ -332,6 +332,16 @@ def test_host_that_is_not_here_is_one_sentence(mbuzz, tmp_path):
     )
 
 
+def test_host_that_nobody_knows_is_one_sentence(monkeypatch):
+    def refuse(*args):
+        raise OSError(socket.EAI_NONAME, "Name or service not known (while ...)")
+
+    monkeypatch.setattr(running.listener, "listen", refuse)
+
+    with pytest.raises(CliError, match=r"no address of this machine; .* --host"):
+        running.try_port("stats.invalid", 80, "--port")
+
+
 def test_port_of_the_system_is_one_sentence(monkeypatch):
     def refuse(*args):
         raise PermissionError(13, "Permission denied")
