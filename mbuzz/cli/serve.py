@@ -147,6 +147,8 @@ def _tell_of_the_end(app: Application, settings: ServerSettings) -> None:
 
 def _announce(url: str, database: str, first: FirstStart | None) -> None:
     print(f"mbuzz backend on {url}, database {database}")
+    # "all addresses" is none that a browser or an application could ask
+    url = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
     print(f"  dashboard  {url}/")
     print(f"  API        {url}/api/v1  (described at {url}/openapi.json)")
     if first is not None:

@@ -12,6 +12,7 @@ import urllib.request
 import pytest
 
 from mbuzz.cli import running
+from mbuzz.cli import serve as command
 from mbuzz.cli.console import CliError
 from mbuzz.server.storage.sqlite import SqliteStorage
 
@@ -382,3 +383,12 @@ def test_newer_database_is_one_sentence(mbuzz, tmp_path):
     assert exit_code == 1
     assert err.startswith(f"mbuzz serve: the database {path} is of schema version 99")
     assert err.endswith("upgrade mbuzz, or use another --database\n")
+
+
+def test_all_addresses_are_told_as_one_that_can_be_asked(capsys):
+    command._announce("http://0.0.0.0:8787", "x.db", None)
+    command._announce("http://[::]:8787", "x.db", None)
+
+    out = capsys.readouterr().out
+    assert "dashboard  http://127.0.0.1:8787/\n" in out
+    assert "dashboard  http://[::1]:8787/\n" in out
