@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from mbuzz.cli.console import table
+from mbuzz.cli.console import CliError, table
 from mbuzz.cli.database import ACTOR, database_arguments, opened
 from mbuzz.clock import SYSTEM_CLOCK, iso
 
@@ -104,6 +104,8 @@ def restore_account(args: argparse.Namespace) -> int:
     with opened(args) as storage:
         known = storage.read(lambda stores: stores.accounts.accounts())
         closed = [account for account in known if not accounts.is_open(account)]
+        if not closed:
+            raise CliError("no account is closed; `mbuzz accounts list` shows them")
         account = accounts.pick(closed, args.account)
         storage.write(
             lambda stores: accounts.restore(stores, account, actor=ACTOR, now_ms=now)

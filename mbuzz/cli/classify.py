@@ -132,6 +132,8 @@ def _case(line: str) -> dict[str, str | None]:
         raise _CaseError("it is not JSON") from None
     if not isinstance(given, dict):
         raise _CaseError("it must be an object with url, referrer and host")
+    if given and not any(key in given for key in _KEYS):
+        raise _CaseError("it has none of url, referrer and host")
     for key in _KEYS:
         if not isinstance(given.get(key), str | None):
             raise _CaseError(f"{key} must be text or null, got {given[key]!r}")
@@ -152,16 +154,17 @@ def _text(found: Explanation) -> str:
 
     landing = found.landing
     lines = [
-        f"channel   {landing.channel} ({channel_label(landing.channel)})",
-        f"rule      {found.rule}",
-        f"source    {landing.source or '-'}",
-        f"medium    {landing.medium or '-'}",
+        ("channel", f"{landing.channel} ({channel_label(landing.channel)})"),
+        ("rule", found.rule),
+        ("source", landing.source or "-"),
+        ("medium", landing.medium or "-"),
+        *landing.utm.items(),
     ]
-    lines += [f"{name:<9} {value}" for name, value in landing.utm.items()]
     if landing.click_ids:
-        lines.append(f"click ids {', '.join(landing.click_ids)}")
+        lines.append(("click ids", ", ".join(landing.click_ids)))
     if landing.flags:
-        lines.append(f"flags     {', '.join(sorted(landing.flags))}")
+        lines.append(("flags", ", ".join(sorted(landing.flags))))
     first, *others = found.why.split("; ")
-    lines += [f"why       {first}", *(f"          {one}" for one in others)]
-    return "\n".join(lines)
+    lines += [("why", first), *(("", one) for one in others)]
+    width = max(len(name) for name, _ in lines)
+    return "\n".join(f"{name:<{width}} {value}" for name, value in lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import TextIO
 from mbuzz import __version__
 from mbuzz.clock import SYSTEM_CLOCK
 from mbuzz.config import Config
-from mbuzz.errors import MbuzzError
+from mbuzz.errors import ConfigurationError, MbuzzError
 
 
 class CliError(MbuzzError):
@@ -42,6 +43,11 @@ def call_api(args: argparse.Namespace, path: str, accept: str) -> bytes:
     from mbuzz.delivery.transport import TransportError
 
     options = {"api_key": args.api_key, "api_url": args.api_url}
+    if not (args.api_key or os.environ.get("MBUZZ_API_KEY")):
+        raise ConfigurationError(
+            "no API key was given; pass --api-key or set MBUZZ_API_KEY "
+            "(`mbuzz keys create` makes one)"
+        )
     config = Config.load(options)
     transport = HttpTransport(
         config.api_url,

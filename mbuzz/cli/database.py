@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +47,8 @@ def opened(args: argparse.Namespace) -> Iterator[Storage]:
     """
     from mbuzz.server.storage.sqlite import SqliteStorage
 
+    # A failure is the command's one sentence; no log was set up that would repeat it.
+    logging.getLogger("mbuzz.server").addHandler(logging.NullHandler())
     database = args.database
     if not Path(database).is_file():
         raise CliError(_no_database(database))

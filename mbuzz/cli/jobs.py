@@ -40,7 +40,7 @@ def list_jobs(args: argparse.Namespace) -> int:
     with _scheduler(args) as jobs:
         states = jobs.states()
     heads = ["name", "does", "last", "went", "next"]
-    print(table(heads, [_row(job, row) for job, row in states]))
+    print(table(heads, [_row(job, row) for job, row in states], words=True))
     return 0
 
 

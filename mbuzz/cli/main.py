@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from mbuzz import __version__
 from mbuzz.cli import (
@@ -63,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 good, 1 failed, 2 wrong usage."""
     args = parser().parse_args(argv)
     try:
-        return int(args.run(args))
+        return _run(args)
     except MbuzzError as error:
         print(f"mbuzz {args.command}: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigurationError) else 1
@@ -71,5 +73,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader, such as `head`, has had enough
-        sys.stderr.close()
+        _let_output_go()
         return 0
+    except OSError as error:
+        _let_output_go()
+        why = error.strerror or type(error).__name__
+        where = f" ({error.filename})" if error.filename else ""
+        print(f"mbuzz {args.command}: the system says: {why}{where}", file=sys.stderr)
+        return 1
+
+
+def _run(args: argparse.Namespace) -> int:
+    exit_code = int(args.run(args))
+    sys.stdout.flush()  # what cannot be written is told now, and not at the end
+    return exit_code
+
+
+def _let_output_go() -> None:
+    """Send what is still buffered nowhere: Python would complain of it at the end."""
+    with suppress(OSError):  # output that is no file, as in tests
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, sys.stdout.fileno())
+        finally:
+            os.close(nowhere)

@@ -5,15 +5,20 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from mbuzz.cli.console import CliError
+from mbuzz.server.http import listener
 from mbuzz.server.http.wsgi_server import WSGIServer
 
 _LOOK = 0.2  # seconds
+# The address is some other machine's, or its name is nobody's; `socket.create_server`
+# makes a plain OSError of the latter.
+_NO_ADDRESS = (errno.EADDRNOTAVAIL, socket.EAI_NONAME, socket.EAI_AGAIN)
 
 
 def listen(
@@ -31,13 +36,37 @@ def listen(
     try:
         return WSGIServer(app, host, port, **limits)
     except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            why = f"port {port} on {host} is in use"
-        elif error.errno == errno.EACCES:
-            why = f"port {port} on {host} is reserved for the system"
-        else:
-            why = f"cannot listen on {host} port {port} ({error.strerror or error})"
-        raise CliError(f"{why}; choose another with {option}") from None
+        raise CliError(_refused(error, host, port, option)) from None
+
+
+def try_port(host: str, port: int, option: str) -> None:
+    """Listen for a moment, so that a port that is taken is told before all else.
+
+    A second `mbuzz serve` by mistake, maybe of a newer version, must not get as far
+    as the database of the first.
+
+    Raises:
+        CliError: If the port cannot be had; *option* is how to choose another.
+    """
+    try:
+        listener.listen(host, port).close()
+    except OSError as error:
+        raise CliError(_refused(error, host, port, option)) from None
+
+
+def _refused(error: OSError, host: str, port: int, option: str) -> str:
+    if error.errno == errno.EADDRINUSE:
+        why = f"port {port} on {host} is in use"
+    elif error.errno == errno.EACCES:
+        why = f"port {port} on {host} is reserved for the system"
+    elif error.errno in _NO_ADDRESS:
+        return (
+            f"cannot listen on {host}: it is no address of this machine; "
+            "choose another with --host"
+        )
+    else:
+        why = f"cannot listen on {host} port {port} ({error.strerror or error})"
+    return f"{why}; choose another with {option}"
 
 
 def wait_for(stopped: threading.Event) -> None:

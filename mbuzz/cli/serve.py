@@ -36,6 +36,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
             title = option.group or "the server"
             groups[option.group] = parser.add_argument_group(title)
         default = DEFAULTS[option.name]
+        if isinstance(default, float):
+            default = f"{default:g}"
         shown = "" if default in ("", ()) else f" (default: {default})"
         groups[option.group].add_argument(
             option.flag,
@@ -78,7 +80,7 @@ def _check(loaded: Loaded) -> int:
 def _serve(settings: ServerSettings, warnings: tuple[str, ...]) -> int:
     import logging
 
-    from mbuzz.cli.running import listen, until_stopped, wait_for
+    from mbuzz.cli.running import listen, try_port, until_stopped, wait_for
     from mbuzz.clock import SYSTEM_CLOCK
     from mbuzz.server import bootstrap, gauges
     from mbuzz.server.app import create_app, scheduler
@@ -86,6 +88,7 @@ def _serve(settings: ServerSettings, warnings: tuple[str, ...]) -> int:
     logger = logging.getLogger("mbuzz.server")
     for warning in warnings:
         logger.warning("option ignored (why=%s)", warning)
+    try_port(settings.host, settings.port, "--port")
     app = create_app(settings)
     jobs = scheduler(app.storage)
     with until_stopped() as stopped:
@@ -144,6 +147,8 @@ def _tell_of_the_end(app: Application, settings: ServerSettings) -> None:
 
 def _announce(url: str, database: str, first: FirstStart | None) -> None:
     print(f"mbuzz backend on {url}, database {database}")
+    # "all addresses" is none that a browser or an application could ask
+    url = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
     print(f"  dashboard  {url}/")
     print(f"  API        {url}/api/v1  (described at {url}/openapi.json)")
     if first is not None:

@@ -147,8 +147,10 @@ def _value(text: str) -> object:
         try:
             with path.open(encoding="utf-8") as file:
                 text = file.read(_MAX_FILE + 1)
-        except (OSError, UnicodeDecodeError) as error:
-            raise CliError(f"cannot read {path}: {error}") from None
+        except OSError as error:
+            raise CliError(f"cannot read {path}: {error.strerror or error}") from None
+        except UnicodeDecodeError:
+            raise CliError(f"cannot read {path}: it is not UTF-8 text") from None
         if len(text) > _MAX_FILE:
             raise CliError(f"{path} is longer than {_MAX_FILE} characters")
         if not text.lstrip().startswith(("[", "{")):
@@ -170,5 +172,8 @@ def _say_what_changes(storage: Storage, args: argparse.Namespace) -> None:
         return
     account = chosen(storage, args)  # with its new policy
     changed, visits = preview(storage, account, since_default(SYSTEM_CLOCK.now_ms()))
+    if not changed:
+        print("no visit of the last 30 days would change")
+        return
     print(f"{changed} of the {visits} visits of the last 30 days would change;")
     print("`mbuzz reclassify` changes them, --dry-run shows how")

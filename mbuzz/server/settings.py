@@ -226,6 +226,8 @@ class Loaded:
         for option in OPTIONS:
             value = getattr(self.settings, option.name)
             shown = ",".join(value) if isinstance(value, tuple) else str(value)
+            if isinstance(value, float):
+                shown = f"{value:g}"
             if option.secret and shown:
                 shown = "(set)"
             rows.append((option.name, shown or "-", self.origins[option.name]))

@@ -98,7 +98,7 @@ def test_a_closed_account_ends_its_keys_and_comes_back_with_them(do, refused, da
 
     do("accounts", "restore", "my business")
     assert read(database, whose) == "My business"
-    assert "no account 'My business'" in refused("accounts", "restore", "My business")
+    assert "no account is closed" in refused("accounts", "restore", "My business")
 
 
 # -- keys --

@@ -22,10 +22,10 @@ def test_one_visit_is_explained(mbuzz):
 
     assert (exit_code, err) == (0, "")
     lines = out.splitlines()
-    assert lines[0] == "channel   paid_search (Paid Search)"
-    assert lines[1] == "rule      C4"
+    assert lines[0] == "channel    paid_search (Paid Search)"
+    assert lines[1] == "rule       C4"
     assert "utm_source google" in lines
-    assert "click ids gclid" in lines
+    assert "click ids  gclid" in lines
     assert "utm_medium 'CPC' was read as 'cpc'" in out
 
 
@@ -45,7 +45,7 @@ def test_one_visit_as_json(mbuzz):
 def test_flags_are_shown(mbuzz):
     _, out, _ = mbuzz("classify", "--url", SITE + "?utm_source=x")
 
-    assert "flags     unassigned_channel" in out
+    assert "flags      unassigned_channel" in out
 
 
 def test_file_of_all_recorded_cases(mbuzz, tmp_path):
@@ -87,6 +87,7 @@ def test_bad_lines_are_named_and_the_rest_is_done(mbuzz, tmp_path):
         "[" * 100_000,
         '{"referrer": "https://claude.ai", "url": null, "more": {}}',
         "{}",
+        '{"rul": "https://a.example/?gclid=1"}',
     ]
     file.write_text("\n".join(lines), "utf-8")
 
@@ -104,6 +105,7 @@ def test_bad_lines_are_named_and_the_rest_is_done(mbuzz, tmp_path):
         "mbuzz classify: line 6: url must be text or null, got 7",
         "mbuzz classify: line 7: it is longer than 1000000 characters",
         "mbuzz classify: line 8: it is not JSON",
+        "mbuzz classify: line 11: it has none of url, referrer and host",
     ]
 
 
@@ -115,8 +117,8 @@ def test_rules_of_an_account_count(mbuzz, database):
     exit_code, out, _ = mbuzz("classify", "--url", url, "--database", database)
 
     assert exit_code == 0
-    assert without.startswith("channel   email (Email)\nrule      C14\n")
-    assert out.startswith("channel   partner (Partner)\nrule      custom 1\n")
+    assert without.startswith("channel    email (Email)\nrule       C14\n")
+    assert out.startswith("channel    partner (Partner)\nrule       custom 1\n")
 
 
 @pytest.mark.parametrize(

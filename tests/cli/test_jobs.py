@@ -1,5 +1,8 @@
 """`mbuzz jobs`: on the database itself."""
 
+import sqlite3
+from contextlib import closing
+
 from mbuzz.server.model import Tenant
 from mbuzz.server.storage.sqlite import SqliteStorage
 
@@ -54,6 +57,16 @@ def test_unknown_job_is_named_with_the_known_ones(mbuzz, database):
 
 def test_missing_database_is_said(mbuzz, tmp_path):
     exit_code, _, err = jobs(mbuzz, tmp_path / "none.db", "list")
+
+    assert exit_code == 1
+    assert "there is no mbuzz database at" in err
+
+
+def test_a_file_that_no_backend_has_used_is_said(mbuzz, tmp_path):
+    empty = tmp_path / "empty.db"
+    with closing(sqlite3.connect(empty)) as raw:
+        raw.execute("VACUUM")
+    exit_code, _, err = jobs(mbuzz, empty, "run")
 
     assert exit_code == 1
     assert "there is no mbuzz database at" in err

@@ -189,6 +189,9 @@ def test_new_rules_are_previewed_and_then_applied(mbuzz, settings, database):
     visit(database, "visitor-2", 2, live=False)
     visit(database, "visitor-3", 60)
 
+    _, out, _ = settings("set", "own_domains", '["nothing.example"]')
+    assert out.endswith("no visit of the last 30 days would change\n")
+
     _, out, _ = settings("set", "channel_rules", json.dumps(RULES))
     assert "2 of the 2 visits of the last 30 days would change" in out
     assert channels(database) == ["email"] * 3

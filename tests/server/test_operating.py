@@ -18,6 +18,7 @@ from mbuzz.server.settings import load
 from tests.processes import PATIENCE
 
 PAGE = resources.files("mbuzz.server").joinpath("docs/operating.md").read_text("utf-8")
+COMMANDS = "serve|keys|users|db|jobs"
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, re.DOTALL)
 
 
@@ -53,12 +54,12 @@ def variables(text):
         line
         for kind, text in BLOCKS
         for line in text.splitlines()
-        if kind == "sh" and re.search(r"\bmbuzz (serve|keys|db)\b", line)
+        if kind in ("sh", "crontab") and re.search(rf"\bmbuzz ({COMMANDS})\b", line)
     ],
 )
 def test_commands_parse(line):
     words = shlex.split(line)
-    at = next(i for i, word in enumerate(words) if word in ("serve", "keys", "db"))
+    at = next(i for i, word in enumerate(words) if word in COMMANDS.split("|"))
 
     assert words[at - 1].rpartition("/")[2] == "mbuzz"
     assert callable(parser().parse_args(words[at:]).run)

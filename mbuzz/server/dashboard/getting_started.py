@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from mbuzz.server.dashboard.html import Html, fill
 
+_LIVE_KEYS = """<code>mbuzz keys create --live</code> makes a key for it. The first key,
+printed where this server was started for the first time, is a test key: what it sends
+is under <a href="/?env=test">Test</a>."""
+_TEST_KEYS = """The first key was printed where this server was started for the first
+time; <code>mbuzz keys create</code> makes another one."""
+
 
 def getting_started(*, server: str, live: bool) -> Html:
     """Return the steps; *server* is this server's address as the browser knows it."""
@@ -18,9 +24,8 @@ def getting_started(*, server: str, live: bool) -> Html:
 <li><h3>Tell it where to send events</h3>
 <pre><code>export MBUZZ_API_URL={server}
 export MBUZZ_API_KEY={key}</code></pre>
-<p>The first key was printed where this server was started for the first time;
-<code>mbuzz keys create</code> makes another one. A key that begins with
-<code>{prefix}</code> fills this page, and only this one.</p></li>
+<p>{keys} A key that begins with <code>{prefix}</code> fills this page, and only this
+one.</p></li>
 <li><h3>Add the middleware of your framework</h3>
 <dl class="frameworks">
 <div><dt>Flask</dt><dd><pre><code>from mbuzz.contrib.flask import Mbuzz
@@ -29,7 +34,7 @@ Mbuzz(app)</code></pre></dd></div>
 <dd><pre><code>from mbuzz.contrib.asgi import MbuzzMiddleware
 app.add_middleware(MbuzzMiddleware)</code></pre></dd></div>
 <div><dt>Django</dt><dd><pre><code>MIDDLEWARE = [
-    "mbuzz.contrib.django.middleware.MbuzzMiddleware",
+    "mbuzz.contrib.django.MbuzzMiddleware",
     ...
 ]</code></pre></dd></div>
 <div><dt>Any WSGI application</dt>
@@ -44,6 +49,7 @@ appears with the first conversion:</p>
         kind="live" if live else "test",
         server=server,
         key=key,
+        keys=fill(_LIVE_KEYS if live else _TEST_KEYS),
         prefix=key.rstrip("."),
         again="/?env=live" if live else "/?env=test",
         conversion=conversion_code(),

@@ -61,7 +61,7 @@ class PasswordPages:
             wait = ("Retry-After", str(error.retry_after))
             return html_response(_page(visit, str(error)), 429, (wait,))
         except team.TeamError as error:
-            return html_response(_page(visit, str(error)), 422)
+            return html_response(_page(visit, _sentence(error)), 422)
         now = self._clock.now_ms()
         self._storage.write(
             lambda stores: team.change_password(
@@ -77,6 +77,11 @@ class PasswordPages:
         return html_response(sentence_page("The password is changed", sentence))
 
 
+def _sentence(error: team.TeamError) -> str:
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
+
+
 def _page(visit: Visit, problem: str | None = None) -> str:
     body = fill(
         """{header}
@@ -85,6 +90,7 @@ def _page(visit: Visit, problem: str | None = None) -> str:
 {problem}
 <form class="controls" method="post" action="/password">
 {token}
+<input type="text" name="email" value="{email}" autocomplete="username" hidden>
 <p class="field"><label for="current">Current password</label>
 <input id="current" name="current" type="password" autocomplete="current-password"
  required></p>
@@ -100,5 +106,6 @@ def _page(visit: Visit, problem: str | None = None) -> str:
         if problem
         else None,
         token=form_token(visit),
+        email=visit.user.email,
     )
     return document(f"Password · {visit.user.account.name}", body)

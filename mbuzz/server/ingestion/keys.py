@@ -18,7 +18,7 @@ SCOPES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "ingest": "send events and conversions",
         "read": "read reports",
-        "admin": "erase and export people's data, change what is counted",
+        "admin": "erase and export people's data",
         "import": "send events of any age",
     }
 )

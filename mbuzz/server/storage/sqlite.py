@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib import resources
 from itertools import chain
 from os import getpid, stat
@@ -194,6 +195,8 @@ class SqliteStorage:
             time.sleep(_BUSY_PAUSE)
 
     def _prepared_writer(self) -> sqlite3.Connection:
+        if not self._memory:
+            _make_private(self._where)
         with ExitStack() as undo:
             writer = self._connect()
             undo.callback(writer.close)
@@ -492,6 +495,15 @@ def _identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _make_private(where: str) -> None:
+    """Make a missing file for its owner alone: what people did is nobody else's.
+
+    SQLite gives the files beside it, and `mbuzz db backup` the copies, the same mode.
+    """
+    with suppress(OSError):  # it is there, or SQLite says why it cannot be
+        os.close(os.open(where, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _cannot_open(path: str, error: Exception) -> str:

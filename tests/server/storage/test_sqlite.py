@@ -664,3 +664,19 @@ def test_kill_9_loses_nothing_that_was_acknowledged(path):
     assert check == [("ok",)]
     assert len(acknowledged) >= 200
     assert set(acknowledged) <= set(visitors(path))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs modes of files")
+def test_new_database_is_its_owners_alone_and_an_older_one_keeps_its_mode(tmp_path):
+    path = tmp_path / "mbuzz.db"
+    storage = SqliteStorage(str(path))
+    storage.read(lambda stores: stores.accounts.accounts())
+    modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+    storage.close()
+
+    assert modes.pop("mbuzz.db") == 0o600
+    assert set(modes.values()) <= {0o600}
+
+    path.chmod(0o640)
+    SqliteStorage(str(path)).close()
+    assert path.stat().st_mode & 0o777 == 0o640
