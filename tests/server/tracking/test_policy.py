@@ -318,6 +318,6 @@ def test_batches_leave_what_single_calls_leave_under_any_policy(policy):
     storage = SqliteStorage(":memory:")
     try:
         for seed in range(40):
-            check_same(storage, plan(seed), merged=True, policy=policy)
+            check_same(storage, plan(seed, (policy,)), merged=True)
     finally:
         storage.close()
