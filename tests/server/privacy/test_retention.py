@@ -366,3 +366,24 @@ def test_restored_account_stays(backend, night):
     night(100, retention.erase_accounts)
 
     assert count(shop, "sessions") == 1
+
+
+def test_I6_alias_for_a_visitor_that_never_came_ends_after_30_days(shop, night):
+    for visitor in ("came", "never", "said again", "only bought"):
+        shop.alias("u1", visitor, 0)
+    shop.visit("came", 2 * DAY, "newsletter")
+    shop.identify("u1", "said again", 5)
+    shop.convert(10, "only bought")
+
+    night(30)
+    assert (count(shop, "links"), count(shop, "pending_aliases")) == (4, 4)
+    said = night(31)
+    for visitor in ("never", "said again"):
+        shop.visit(visitor, 31 * DAY, "G" if visitor == "never" else "google")
+
+    assert "1 aliases" in said
+    assert count(shop, "pending_aliases") == 0
+    assert shop.journey(shop.convert(32 * DAY, user="u1")) == [
+        "email",
+        "organic_search",
+    ]
