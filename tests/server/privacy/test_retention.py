@@ -368,6 +368,20 @@ def test_restored_account_stays(backend, night):
     assert count(shop, "sessions") == 1
 
 
+def test_account_restored_while_it_is_deleted_keeps_what_is_left(backend):
+    shop = backend.shop()
+    shop.visit("v", 0)
+    shop.convert(1, "v")
+    backend.sql("UPDATE accounts SET deleted_at_ms = 0")
+    steps = retention.erase_accounts(backend.storage, backend.clock)
+
+    next(steps)
+    backend.sql("UPDATE accounts SET deleted_at_ms = NULL")
+    run(steps)
+
+    assert (count(shop, "sessions"), count(shop, "visitors")) == (1, 1)
+
+
 def test_I6_alias_for_a_visitor_that_never_came_ends_after_30_days(shop, night):
     for visitor in ("came", "never", "said again", "only bought"):
         shop.alias("u1", visitor, 0)
