@@ -4,9 +4,11 @@ import itertools
 
 import pytest
 
+from mbuzz.server.policy import Policy
 from mbuzz.server.privacy import retention
 from mbuzz.server.privacy.keeping import DEFAULT, check_retention, retention_of
 from mbuzz.server.storage.truth_sql import broken_truths
+from mbuzz.server.tracking.processor import process
 from tests.server.privacy.people import DAY, DAY_MS, START, at
 from tests.server.privacy.test_erasure import live_of
 from tests.server.tracking.visits import VECTORS
@@ -366,6 +368,27 @@ def test_restored_account_stays(backend, night):
     night(100, retention.erase_accounts)
 
     assert count(shop, "sessions") == 1
+
+
+def test_G7_visit_stays_a_year_for_a_conversion_that_looks_back_for_ever(
+    backend, night
+):
+    shop = backend.shop(retention={"events_days": 31, "sessions_days": 31})
+    shop.visit("v", 0, "G")
+    shop.write(
+        lambda stores: process(
+            stores.tracking,
+            shop.tenant,
+            Policy(lookback_days=0),
+            shop.conversion(1, "v"),
+        )
+    )
+
+    night(364)
+    assert count(shop, "sessions") == 1
+    night(367)
+
+    assert count(shop, "sessions") == 0
 
 
 def test_account_restored_while_it_is_deleted_keeps_what_is_left(backend):

@@ -63,8 +63,8 @@ def test_hostile_length_is_fine():
     "token",
     "bot/ crawl spider slurp preview headless lighthouse pingdom uptime monitor curl/ "
     "wget/ python-requests python-urllib aiohttp httpx go-http-client java/ okhttp "
-    "libwww scrapy phantomjs facebookexternalhit whatsapp/ slackbot telegrambot embedly "
-    "google-inspectiontool gptbot oai-searchbot claudebot perplexitybot ccbot "
+    "libwww scrapy phantomjs facebookexternalhit whatsapp/ slackbot telegrambot "
+    "embedly google-inspectiontool gptbot oai-searchbot claudebot perplexitybot ccbot "
     "bytespider ahrefs semrush mj12 dotbot petalbot".split(),
 )
 def test_B1_every_word_of_the_list_is_a_bots(token):
