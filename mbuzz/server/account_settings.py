@@ -121,6 +121,14 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
                 least=5,
                 most=480,
             ),
+            _number(
+                "max_event_age",
+                "days after which an event is refused as too old; a key that may "
+                "import sends older ones",
+                default=30,
+                least=1,
+                most=30,
+            ),
             _flag(
                 "split_on_campaign",
                 "another campaign or paid click begins a visit",

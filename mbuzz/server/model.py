@@ -124,6 +124,8 @@ class Touchpoint:
     channel: str
     started_at_ms: int
     utm: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    # What sorts those that began together, in whatever order they arrived.
+    order: tuple[str, int, str] = field(default=("", 0, ""), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

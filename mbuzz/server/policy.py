@@ -28,6 +28,7 @@ class Policy:
     currency: str = "USD"
     timezone: str = "UTC"
     session_timeout_ms: int = SESSION_TIMEOUT_MS
+    max_event_age: int = 30  # days
     split_on_campaign: bool = True
     split_on_referrer: str = "direct_only"
     own_domains: frozenset[str] = _NOTHING

@@ -13,6 +13,7 @@ from mbuzz.server.policy import DEFAULT, Policy, policy_of
     [
         ("session_timeout", 5, "session_timeout_ms", 300_000),
         ("session_timeout", 480, "session_timeout_ms", 28_800_000),
+        ("max_event_age", 5, "max_event_age", 5),
         ("split_on_campaign", False, "split_on_campaign", False),
         ("split_on_referrer", "known", "split_on_referrer", "known"),
         ("own_domains", ["Shop.Example."], "own_domains", {"shop.example"}),
@@ -50,6 +51,7 @@ def test_setting_becomes_policy(name, given, attribute, expected):
     ("name", "given", "said"),
     [
         ("session_timeout", 4, "a whole number from 5 to 480, got 4"),
+        ("max_event_age", 31, "a whole number from 1 to 30, got 31"),
         ("session_timeout", True, "a whole number from 5 to 480, got True"),
         ("session_timeout", 30.5, "a whole number"),
         ("split_on_campaign", "yes", "true or false, got 'yes'"),

@@ -32,6 +32,7 @@ OPERATIONS = {
     for path, item in DOCUMENT["paths"].items()
     for method, operation in item.items()
 }
+FOR_MACHINES = {"/health", "/health/live", "/metrics", "/openapi.json"}
 KEYED = [where for where, op in OPERATIONS.items() if op.get("security") != []]
 POSTS = [where for where in KEYED if where[0] == "POST"]
 REGISTRY = Registry().with_resource("urn:mbuzz", DRAFT202012.create_resource(DOCUMENT))
@@ -130,7 +131,7 @@ def test_document_has_every_route_and_no_other(caller):
     routes = {
         (route.method, route.path)
         for route in caller().app.router.routes
-        if route.path.startswith(protocol.API_PREFIX) or route.path == "/openapi.json"
+        if route.path.startswith(protocol.API_PREFIX) or route.path in FOR_MACHINES
     }
 
     assert set(OPERATIONS) == routes
@@ -145,7 +146,7 @@ def test_document_is_served(api):
 def test_all_but_health_and_document_need_a_key():
     assert set(OPERATIONS) - set(KEYED) == {
         ("GET", "/api/v1/health"),
-        ("GET", "/openapi.json"),
+        *(("GET", path) for path in FOR_MACHINES),
     }
 
 
@@ -444,10 +445,18 @@ def test_key_is_told_whose_it_is(api):
     assert api("GET", "/api/v1/validate", 200).json()["environment"] == "test"
 
 
-def test_health_is_ok_without_a_key(api):
+@pytest.mark.parametrize("path", ["/api/v1/health", "/health", "/health/live"])
+def test_health_is_ok_without_a_key(api, path):
     api.client.key = None
 
-    api("GET", "/api/v1/health", 200)
+    api("GET", path, 200)
+
+
+def test_metrics_are_as_documented(api):
+    local = {"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": "localhost:8787"}
+    local["SERVER_PROTOCOL"] = "HTTP/1.1"
+    api("GET", "/metrics", 200, **local)
+    api("GET", "/metrics", 403, **{**local, "REMOTE_ADDR": "192.0.2.1"})
 
 
 @pytest.mark.parametrize(
@@ -664,9 +673,10 @@ def test_failing_database_is_a_500_or_503(api, method, path, error, status):
     assert b"secret" not in answered.body
 
 
-def test_failing_health_is_a_503(api):
+@pytest.mark.parametrize("path", ["/api/v1/health", "/health"])
+def test_failing_health_is_a_503(api, path):
     api.client.app.close()
 
-    answered = api("GET", "/api/v1/health", 503)
+    answered = api("GET", path, 503)
 
     assert answered.json()["status"] == "failing"

@@ -25,7 +25,7 @@ def eligible(
 
     Those at the very moment of the conversion and at the very edge of the window
     count. *lookback_ms* is how far back the window reaches; None is no limit. Of two
-    that began together, the session stored first comes first.
+    that began together, what they are says which is first, not which came first.
 
     Raises:
         ValueError: If *lookback_ms* is less than 0.
@@ -42,6 +42,10 @@ def eligible(
         )
     ]
     chosen.sort(
-        key=lambda touchpoint: (touchpoint.started_at_ms, touchpoint.session_id)
+        key=lambda touchpoint: (
+            touchpoint.started_at_ms,
+            touchpoint.order,
+            touchpoint.session_id,
+        )
     )
     return tuple(chosen)

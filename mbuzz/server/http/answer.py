@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Callable
 from email.utils import formatdate
@@ -11,6 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from wsgiref.util import is_hop_by_hop
 
+from mbuzz import ids
 from mbuzz.clock import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
         tuple[type[BaseException], BaseException, TracebackType]
         | tuple[None, None, None]
     )
+
+_logger = logging.getLogger("mbuzz.server")
 
 _ONE_SEND: Final = 65_536  # bytes of body up to which the head joins it
 
@@ -43,16 +47,22 @@ _CODES: Final = {  # the machine words of the server's own answers
 
 
 def error_answer(status: int, sentence: str, headers: bytes = b"") -> bytes:
-    """Return a whole answer that says why, and that the connection ends."""
+    """Return a whole answer that says why, and that the connection ends.
+
+    Its request's own id may not be known yet; the log knows the one that is made here.
+    """
+    request_id = ids.token(6)
+    _logger.debug("refused (status=%d, request_id=%s)", status, request_id)
     body = json.dumps({"error": sentence, "code": _CODES[status]}).encode("ascii")
     return (
         b"HTTP/1.1 %d %b\r\n%bContent-Type: application/json\r\n"
-        b"Content-Length: %d\r\n%bConnection: close\r\n\r\n%b"
+        b"Content-Length: %d\r\nX-Request-Id: %b\r\n%bConnection: close\r\n\r\n%b"
     ) % (
         status,
         HTTPStatus(status).phrase.encode("ascii"),
         _date(SYSTEM_CLOCK.now_ms() // 1000),
         len(body),
+        request_id.encode("ascii"),
         headers,
         body,
     )

@@ -199,7 +199,6 @@ class Connection(Handler):
         Closing with unread bytes of the client's would reset the connection, and the
         answer with it; so what still comes is thrown away for a moment.
         """
-        _logger.debug("refused (status=%d)", error.status)
         retry = b"Retry-After: 1\r\n" if error.status == 503 else b""
         self._state = _ANSWERING
         self.due = inf

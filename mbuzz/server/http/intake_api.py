@@ -100,6 +100,7 @@ class IntakeApi:
             envelope.get("sent_at"),
             key.account.currency,
             any_age="import" in key.scopes,
+            max_age_days=key.account.policy.max_event_age,
         )
         checked = _check_items(items, timing, request)
         if not key.live:

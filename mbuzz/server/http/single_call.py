@@ -63,6 +63,7 @@ def timing_of(clock: Clock, key: ApiKey) -> Timing:
         received_at_ms=clock.now_ms(),
         currency=key.account.currency,
         any_age="import" in key.scopes,
+        max_age_days=key.account.policy.max_event_age,
     )
 
 

@@ -13,7 +13,8 @@ _MS_FROM: Final = 10**11
 _SKEW_FROM_MS: Final = 30_000
 _SKEW_TO_MS: Final = 86_400_000
 _FUTURE_MS: Final = 300_000
-MAX_EVENT_AGE_MS: Final = 30 * 86_400_000
+_DAY_MS: Final = 86_400_000
+MAX_EVENT_AGE_DAYS: Final = 30  # unless the account chose fewer
 _SLACK_MS: Final = 3_600_000  # a retried event may be a little older than allowed
 _CLOCK_FUTURE: Final = frozenset({"clock_future"})
 
@@ -76,6 +77,7 @@ class Timing:
     skew_ms: int = 0
     currency: str = "USD"
     any_age: bool = False  # for keys that may import
+    max_age_days: int = MAX_EVENT_AGE_DAYS
 
     @classmethod
     def of_batch(
@@ -85,6 +87,7 @@ class Timing:
         currency: str,
         *,
         any_age: bool = False,
+        max_age_days: int = MAX_EVENT_AGE_DAYS,
     ) -> Timing:
         """Read the skew off *sent_at*; a missing or wild one corrects nothing.
 
@@ -101,6 +104,7 @@ class Timing:
             skew_ms=skew,
             currency=currency,
             any_age=any_age,
+            max_age_days=max_age_days,
         )
 
     def resolve(self, value: object) -> Moment:
@@ -115,8 +119,8 @@ class Timing:
         at_ms = said_ms + self.skew_ms
         if at_ms > self.received_at_ms + _FUTURE_MS:
             return Moment(self.received_at_ms, said_ms, _CLOCK_FUTURE)
-        oldest = self.received_at_ms - MAX_EVENT_AGE_MS - _SLACK_MS
+        oldest = self.received_at_ms - self.max_age_days * _DAY_MS - _SLACK_MS
         if at_ms < oldest and not self.any_age:
-            days = MAX_EVENT_AGE_MS // 86_400_000
-            raise BadTimeError(f"too_old: timestamp is more than {days} days ago")
+            days = f"{self.max_age_days} day{'s' * (self.max_age_days > 1)}"
+            raise BadTimeError(f"too_old: timestamp is more than {days} ago")
         return Moment(at_ms, said_ms)

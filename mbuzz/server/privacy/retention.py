@@ -13,6 +13,7 @@ from mbuzz.server.model import Tenant
 from mbuzz.server.privacy.keeping import retention_of
 from mbuzz.server.storage.port import Storage, Stores
 from mbuzz.server.storage.privacy_port import KeptAccount
+from mbuzz.server.tracking.identity import MAX_PENDING_MS
 
 MOST_ROWS: Final = 5_000  # in one transaction
 _NIGHT_MS: Final = 3 * 3_600_000  # 03:00 UTC
@@ -95,6 +96,9 @@ def _retain_tenant(
         "replies",
         lambda s: s.privacy.forget_replies(tenant, now_ms - _REPLIES_MS, MOST_ROWS),
     )
+    # One night's are few: an alias waits only if it came before its visitor.
+    waited_ms = now_ms - MAX_PENDING_MS
+    parts.append(("aliases", _expire_aliases(storage, tenant, waited_ms)))
     until(
         "suppressed ids",
         lambda s: s.privacy.forget_suppressions(tenant, now_ms, MOST_ROWS),
@@ -105,6 +109,16 @@ def _retain_tenant(
         lambda s, before: s.privacy.forget_erasures(tenant, before, MOST_ROWS),
     )
     return parts
+
+
+def _expire_aliases(
+    storage: Storage, tenant: Tenant, before_ms: int
+) -> Generator[None, None, int]:
+    """End the links to visitors that were announced, and never came."""
+    yield
+    return storage.write(
+        lambda stores: stores.tracking.expire_pending_aliases(tenant, before_ms)
+    )
 
 
 def _retain_account(storage: Storage, clock: Clock, account: KeptAccount) -> list[Part]:

@@ -67,9 +67,11 @@ def _percent(part: int, whole: int) -> int:
 
 def _findings(rows: QualityRows) -> Iterator[Finding]:
     of_visits, of_events = _by_flag(rows.flags), _by_flag(rows.event_flags)
-    for flag in of_visits.keys() | of_events.keys():
+    of_conversions = _by_flag(rows.conversion_flags)
+    for flag in of_visits.keys() | of_events.keys() | of_conversions.keys():
         # An event's flags are its visit's as well, if it began it.
-        yield Finding(flag=flag, count=max(of_visits[flag], of_events[flag]))
+        count = max(of_visits[flag], of_events[flag]) + of_conversions[flag]
+        yield Finding(flag=flag, count=count)
     if rows.bots:
         yield Finding(flag="bot", count=rows.bots)
     if rows.relinked:

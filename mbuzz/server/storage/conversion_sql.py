@@ -28,6 +28,8 @@ _CONVERSION = (
     " WHERE c.account_id = :account_id AND c.live = :live"
 )
 _TOUCHPOINT = "s.id, s.public_id, s.channel, s.started_at_ms, s.initial_utm"
+# Of one visitor what ended first was first, as the fold has it.
+_IN_ORDER = f"{_TOUCHPOINT}, v.visitor_id, s.last_event_at_ms, s.landing_url"
 _CREDIT = (
     *("account_id", "live", "conversion", "currency", "converted_at_ms", "model"),
     *("position", "session", "channel", "credit", "revenue", "length", "before_ms"),
@@ -69,6 +71,7 @@ def _touchpoint(row: Row) -> Touchpoint:
         channel=row[2],
         started_at_ms=row[3],
         utm=json.loads(row[4]),
+        order=(row[5], row[6], row[7]) if len(row) > 5 else ("", 0, ""),
     )
 
 
@@ -223,10 +226,11 @@ class SqlConversionStore:
         self, tenant: Tenant, identities: Iterable[int], from_ms: int, until_ms: int
     ) -> Sequence[Touchpoint]:
         rows = self._db.rows(
-            f"SELECT {_TOUCHPOINT} FROM links l JOIN sessions s"
+            f"SELECT {_IN_ORDER} FROM links l JOIN sessions s"
             " ON s.account_id = l.account_id AND s.live = l.live"
             " AND s.visitor = l.visitor AND s.started_at_ms >= l.linked_from_ms"
             " AND (l.linked_until_ms IS NULL OR s.started_at_ms < l.linked_until_ms)"
+            " JOIN visitors v ON v.id = s.visitor"
             " WHERE l.account_id = :account_id AND l.live = :live"
             f" AND l.identity IN ({in_list(list(identities))})"
             " AND s.started_at_ms BETWEEN :from_ms AND :until",
@@ -238,7 +242,7 @@ class SqlConversionStore:
         self, tenant: Tenant, visitor: int, from_ms: int, until_ms: int
     ) -> Sequence[Touchpoint]:
         rows = self._db.rows(
-            f"SELECT {_TOUCHPOINT} FROM sessions s"
+            f"SELECT {_IN_ORDER} FROM sessions s JOIN visitors v ON v.id = s.visitor"
             " WHERE s.account_id = :account_id AND s.live = :live"
             " AND s.visitor = :visitor AND s.started_at_ms BETWEEN :from_ms AND :until",
             {

@@ -159,19 +159,21 @@ class SqlIdentityStore:
     def expire_pending_aliases(self, tenant: Tenant, before_ms: int) -> int:
         """Forget what was said before *before_ms* of visitors that never came.
 
-        Returns how many there were. Of those that came the link stays.
+        Returns how many links that ended. Of those that came the link stays, and of
+        those that were said to be the same person again since.
         """
         mine = {**owner(tenant), "before": before_ms}
-        old = (
-            "SELECT p.visitor FROM pending_aliases p WHERE p.account_id = :account_id"
-            " AND p.live = :live AND p.said_ms < :before AND NOT EXISTS (SELECT 1"
-            " FROM events e WHERE e.account_id = :account_id AND e.live = :live"
-            " AND e.visitor = p.visitor) AND NOT EXISTS (SELECT 1 FROM conversions c"
-            " WHERE c.account_id = :account_id AND c.live = :live"
-            " AND c.visitor = p.visitor)"
+        never_came = " AND ".join(
+            f"NOT EXISTS (SELECT 1 FROM {table} t WHERE t.account_id = :account_id"
+            " AND t.live = :live AND t.visitor = p.visitor)"
+            for table in ("events", "sessions", "conversions")
         )
         gone = self._db.run(
-            f"DELETE FROM links WHERE {TENANT} AND visitor IN ({old})", mine
+            f"DELETE FROM links WHERE {TENANT} AND (visitor, identity, said_ms) IN"
+            " (SELECT p.visitor, p.identity, p.said_ms FROM pending_aliases p"
+            " WHERE p.account_id = :account_id AND p.live = :live"
+            f" AND p.said_ms < :before AND {never_came})",
+            mine,
         )
         self._db.run(
             f"DELETE FROM pending_aliases WHERE {TENANT} AND said_ms < :before", mine

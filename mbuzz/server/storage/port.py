@@ -427,6 +427,7 @@ class QualityRows:
     relinked: int  # visitors that became somebody else's
     flags: Mapping[str, int]  # of visits, as they are together
     event_flags: Mapping[str, int]
+    conversion_flags: Mapping[str, int]  # with what was wished, and could not be
     sources: Mapping[str, int]
     passed_through: Mapping[tuple[str, str], int]  # (referrer inside a visit, its URL)
     days: Sequence[tuple[int, int, int]]  # day, visits, visitors

@@ -20,8 +20,18 @@ _HAPPENED: Final = (
     f"{TENANT} AND id_hour BETWEEN :from_hour AND :to_hour"
     " AND occurred_at_ms >= :from_ms AND occurred_at_ms < :to_ms"
 )
-
-
+_CONVERTED: Final = (
+    f"{TENANT} AND converted_at_ms >= :from_ms AND converted_at_ms < :to_ms"
+    " AND voided_at_ms IS NULL"
+)
+# What was wished for a conversion and could not be.
+_ACQUIRED: Final = "is_acquisition AND NOT acquires"
+_NO_HEIR: Final = "inherits AND inherited_from IS NULL AND NOT acquires AND NOT frozen"
+_CONVERSION_FLAGS: Final = (
+    f"SELECT flags || IIF({_ACQUIRED}, ' already_acquired', '')"
+    f" || IIF({_NO_HEIR}, ' no_acquisition', ''), COUNT(*)"
+    f" FROM conversions WHERE {_CONVERTED} GROUP BY 1"
+)
 _VISITS: Final = (
     "SELECT COUNT(*), COALESCE(SUM(channel = 'direct'), 0),"
     " COALESCE(SUM(first_event = last_event), 0), COUNT(DISTINCT visitor),"
@@ -97,6 +107,7 @@ class SqlQualityStore:
             relinked=relinked,
             flags=dict(rows(_FLAGS, period)),
             event_flags=dict(rows(_EVENT_FLAGS, period)),
+            conversion_flags=dict(rows(_CONVERSION_FLAGS, period)),
             sources=dict(rows(_SOURCES, period)),
             passed_through={(row[0], row[1]): row[2] for row in through},
             days=[(row[0], row[1], row[2]) for row in rows(_DAYS, period)],

@@ -124,7 +124,7 @@ def alias(
     """Make two ids one person; return the same as `identify`.
 
     An id that is not known yet waits for its visitor or user to appear, up to 30 days:
-    `expire_pending_aliases` of the store ends that.
+    the nightly job ``retention`` ends that.
 
     Raises:
         RefusedError: If the person would have more ids than is plausible.

@@ -6,12 +6,13 @@ from mbuzz.server.attribution.journeys import eligible
 from mbuzz.server.model import Touchpoint
 
 
-def touchpoint(session_id, started_at_ms):
+def touchpoint(session_id, started_at_ms, *order):
     return Touchpoint(
         session_id=session_id,
         public_id=f"sess_{session_id}",
         channel="email",
         started_at_ms=started_at_ms,
+        order=order or ("", 0, ""),
     )
 
 
@@ -40,6 +41,19 @@ def test_journey_is_ordered_by_time_then_by_session():
     journey = eligible(iter(touchpoints), 100, None)
 
     assert [touch.session_id for touch in journey] == [9, 2, 3]
+
+
+def test_those_that_began_together_are_ordered_by_visitor_then_by_their_end():
+    touchpoints = [
+        touchpoint(1, 10, "v2", 10, "/a"),
+        touchpoint(2, 10, "v1", 30, "/a"),
+        touchpoint(3, 10, "v1", 10, "/b"),
+        touchpoint(4, 10, "v1", 10, "/a"),
+    ]
+
+    journey = eligible(touchpoints, 100, None)
+
+    assert [touch.session_id for touch in journey] == [4, 3, 2, 1]
 
 
 def test_nothing_is_collapsed():

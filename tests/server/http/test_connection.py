@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import time
 from contextlib import ExitStack
 
@@ -252,10 +253,12 @@ def test_each_answer_is_a_debug_entry_without_its_path(serve, caplog):
     server = serve()
 
     server.ask(path="/secret?token=1")
-    server.talk(b"GARBAGE\r\n\r\n")
+    refused = server.talk(b"GARBAGE\r\n\r\n")
     server.shutdown()
 
+    said = re.search(rb"\r\nX-Request-Id: (\S+)\r\n", refused.head)
+    assert said is not None
     assert sorted(record.getMessage() for record in caplog.records) == [
         "answered (status=200)",
-        "refused (status=400)",
+        f"refused (status=400, request_id={said[1].decode()})",
     ]

@@ -103,6 +103,7 @@ def test_what_the_server_refuses_is_an_error_of_the_document(served, name):
         if line.lower().startswith(b"content-type:")
     ]
     assert check(answer.status, *kinds, answer.body) == word
+    assert answer.head.lower().count(b"\r\nx-request-id: ") == 1
 
 
 BROKEN = {

@@ -526,6 +526,24 @@ def test_T4_event_of_months_ago_is_rejected_alone(shop):
     ]
 
 
+def test_T4_account_may_take_less_old_events_on_every_route(shop):
+    shop.app.storage.write(
+        lambda stores: stores.accounts.save_settings(1, {"max_event_age": 2})
+    )
+    old = {"timestamp": "2026-11-17T10:00:00Z"}
+    refused = ["too_old: timestamp is more than 2 days ago"]
+
+    assert send(shop, page(**old))["rejected"][0]["errors"] == refused
+    identify = shop.post("/identify", {"user_id": "7", **old})
+    landing = {"url": "https://shop.example/", "visitor_id": "a" * 64}
+    session = shop.post(
+        "/sessions", {**landing, "session_id": "b" * 32, "started_at": old["timestamp"]}
+    )
+    assert (identify.status, session.status) == (422, 422)
+    assert refused[0] in identify.json()["error"]
+    assert refused[0] in session.json()["error"]
+
+
 def test_T5_time_that_is_none_is_never_taken_for_now(shop):
     said = send(shop, page(timestamp="tomorrow"), page(timestamp=True), page())
 

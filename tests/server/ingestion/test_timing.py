@@ -2,8 +2,9 @@
 
 import pytest
 
-from mbuzz.server.ingestion.timing import MAX_EVENT_AGE_MS, BadTimeError, Timing, parse
+from mbuzz.server.ingestion.timing import BadTimeError, Timing, parse
 
+MAX_EVENT_AGE_MS = 30 * 86_400_000
 NOW = 1_790_000_000_000  # 2026-09-21T14:13:20Z
 HOUR = 3_600_000
 
@@ -96,6 +97,16 @@ def test_T5_missing_time_is_now_whatever_the_skew():
 def test_T3_future_is_clamped(at_ms, expected):
     kept_ms, flags = expected
     assert Timing(received_at_ms=NOW).resolve(at_ms) == (kept_ms, at_ms, flags)
+
+
+@pytest.mark.parametrize(("days", "said"), [(1, "1 day ago"), (5, "5 days ago")])
+def test_T4_account_may_take_less_old_events(days, said):
+    timing = Timing(received_at_ms=NOW, max_age_days=days)
+    oldest = NOW - days * 24 * HOUR - HOUR
+
+    assert timing.resolve(oldest).at_ms == oldest
+    with pytest.raises(BadTimeError, match=f"too_old: .* more than {said}"):
+        timing.resolve(oldest - 1)
 
 
 def test_T4_older_than_30_days_is_refused():

@@ -451,3 +451,18 @@ def test_test_data_stays_when_live_data_is_erased(shop):
 
     assert twin.export(user="kim-user")["events"]
     assert twin.visit(KIM, DAY_MS).session_id
+
+
+def test_G2_what_was_said_of_refunds_and_void_orders_goes_as_well(shop):
+    shop.visit("v", 0, "G")
+    shop.identify("u", "v", 0)
+    kept = shop.convert(1, "v", correlation={"flow_id": "secret-flow"})
+    shop.refund(kept, "1.00", refund_id="secret-refund", reason="secret-reason")
+    shop.void(shop.convert(2, "v"), 3, "secret-void")
+    assert json.dumps(shop.dump()).count("secret-") == 4
+
+    shop.erase(user="u")
+
+    left = json.dumps(shop.dump())
+    assert "secret-" not in left
+    assert len(shop.dump()["refunds"]) == 1  # the sums stay

@@ -4,9 +4,11 @@ import itertools
 
 import pytest
 
+from mbuzz.server.policy import Policy
 from mbuzz.server.privacy import retention
 from mbuzz.server.privacy.keeping import DEFAULT, check_retention, retention_of
 from mbuzz.server.storage.truth_sql import broken_truths
+from mbuzz.server.tracking.processor import process
 from tests.server.privacy.people import DAY, DAY_MS, START, at
 from tests.server.privacy.test_erasure import live_of
 from tests.server.tracking.visits import VECTORS
@@ -366,3 +368,59 @@ def test_restored_account_stays(backend, night):
     night(100, retention.erase_accounts)
 
     assert count(shop, "sessions") == 1
+
+
+def test_G7_visit_stays_a_year_for_a_conversion_that_looks_back_for_ever(
+    backend, night
+):
+    shop = backend.shop(retention={"events_days": 31, "sessions_days": 31})
+    shop.visit("v", 0, "G")
+    shop.write(
+        lambda stores: process(
+            stores.tracking,
+            shop.tenant,
+            Policy(lookback_days=0),
+            shop.conversion(1, "v"),
+        )
+    )
+
+    night(364)
+    assert count(shop, "sessions") == 1
+    night(367)
+
+    assert count(shop, "sessions") == 0
+
+
+def test_account_restored_while_it_is_deleted_keeps_what_is_left(backend):
+    shop = backend.shop()
+    shop.visit("v", 0)
+    shop.convert(1, "v")
+    backend.sql("UPDATE accounts SET deleted_at_ms = 0")
+    steps = retention.erase_accounts(backend.storage, backend.clock)
+
+    next(steps)
+    backend.sql("UPDATE accounts SET deleted_at_ms = NULL")
+    run(steps)
+
+    assert (count(shop, "sessions"), count(shop, "visitors")) == (1, 1)
+
+
+def test_I6_alias_for_a_visitor_that_never_came_ends_after_30_days(shop, night):
+    for visitor in ("came", "never", "said again", "only bought"):
+        shop.alias("u1", visitor, 0)
+    shop.visit("came", 2 * DAY, "newsletter")
+    shop.identify("u1", "said again", 5)
+    shop.convert(10, "only bought")
+
+    night(30)
+    assert (count(shop, "links"), count(shop, "pending_aliases")) == (4, 4)
+    said = night(31)
+    for visitor in ("never", "said again"):
+        shop.visit(visitor, 31 * DAY, "G" if visitor == "never" else "google")
+
+    assert "1 aliases" in said
+    assert count(shop, "pending_aliases") == 0
+    assert shop.journey(shop.convert(32 * DAY, user="u1")) == [
+        "email",
+        "organic_search",
+    ]

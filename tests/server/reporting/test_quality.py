@@ -2,7 +2,7 @@
 
 import pytest
 
-from mbuzz.server.model import Tenant, TrackCall
+from mbuzz.server.model import ConversionCall, Tenant, TrackCall
 from mbuzz.server.policy import DEFAULT
 from mbuzz.server.reporting.period import Period
 from mbuzz.server.reporting.quality import data_quality
@@ -194,6 +194,40 @@ def test_visitor_who_became_somebody_else(storage, track, quality):
         )
 
     assert found(quality()) == {"visitor_relinked": (1, [])}
+
+
+def test_conversions_that_were_not_taken_as_they_were_meant(storage, quality):
+    def convert(order, revenue, flags=(), **fields):
+        call = ConversionCall(
+            conversion_id=f"conv_{order}_{revenue}",
+            dedupe_key=order,
+            conversion_type="purchase",
+            visitor_id="v1",
+            user_id=None,
+            event_id=None,
+            revenue_minor=revenue,
+            currency=None,
+            converted_at_ms=NOON + int(order),
+            received_at_ms=NOON + int(order),
+            flags=frozenset(flags),
+            **fields,
+        )
+        storage.write(
+            lambda stores: process(stores.tracking, Tenant(1, True), DEFAULT, call)
+        )
+
+    convert("1", 100, inherits=True)
+    convert("2", 100, ["rounded"], is_acquisition=True)
+    convert("2", 200)  # the same order
+    convert("3", 100, ["rounded", "clock_future"], is_acquisition=True)
+
+    assert found(quality()) == {
+        "rounded": (2, []),
+        "clock_future": (1, []),
+        "amount_differs": (1, []),
+        "already_acquired": (1, []),
+        "no_acquisition": (1, []),
+    }
 
 
 def test_other_days_and_other_environments_do_not_count(track, quality):

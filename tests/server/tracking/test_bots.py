@@ -57,3 +57,15 @@ def test_B4_B7_missing_agent_is_not_judged():
 
 def test_hostile_length_is_fine():
     assert bot_reason("a" * 1_000_000) is None
+
+
+@pytest.mark.parametrize(
+    "token",
+    "bot/ crawl spider slurp preview headless lighthouse pingdom uptime monitor curl/ "
+    "wget/ python-requests python-urllib aiohttp httpx go-http-client java/ okhttp "
+    "libwww scrapy phantomjs facebookexternalhit whatsapp/ slackbot telegrambot "
+    "embedly google-inspectiontool gptbot oai-searchbot claudebot perplexitybot ccbot "
+    "bytespider ahrefs semrush mj12 dotbot petalbot".split(),
+)
+def test_B1_every_word_of_the_list_is_a_bots(token):
+    assert bot_reason(f"Mozilla/5.0 ({token.upper()}1.0)") == "user_agent"

@@ -450,6 +450,29 @@ def check_standings(shop, rows):
             assert standing.counted
 
 
+@pytest.mark.parametrize("first", ["v1", "v2"])
+def test_CV4_visits_of_one_moment_are_in_the_same_order_whichever_came_first(
+    shop, first
+):
+    sources = {"v1": "G", "v2": "newsletter"}
+    for visitor in sorted(sources, reverse=first == "v2"):
+        shop.visit(visitor, 0, sources[visitor])
+        shop.identify("u", visitor, 1)
+
+    assert shop.journey(shop.convert(2, user="u")) == ["paid_search", "email"]
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_CV4_visits_of_one_visitor_and_moment_are_in_the_order_of_the_fold(
+    shop, backwards
+):
+    for source in sorted(["G", "newsletter"], reverse=backwards):
+        shop.visit("v", 0, source)
+    shop.visit("v", 1, "newsletter")
+
+    assert shop.journey(shop.convert(2, "v")) == ["paid_search", "email"]
+
+
 @settings(
     max_examples=400,
     deadline=None,

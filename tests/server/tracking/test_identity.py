@@ -381,8 +381,9 @@ def test_I7_limit_holds_for_an_alias_that_waited(shop):
         shop.identify(f"u{number}", minute=1)
         shop.alias("u1", f"u{number}", 2)
 
-    shop.identify("u101", minute=3)
+    last = shop.identify("u101", minute=3)
 
+    assert not isinstance(last, Refused)  # the alias is too late, the user is not
     roots = shop.rows("SELECT count(*) FROM identities WHERE $tenant GROUP BY root_id")
     assert sorted(roots) == [(1,), (100,)]
 

@@ -321,3 +321,16 @@ def test_batches_leave_what_single_calls_leave_under_any_policy(policy):
             check_same(storage, plan(seed, (policy,)), merged=True)
     finally:
         storage.close()
+
+
+def test_S10_covered_for_as_long_as_the_account_says(shop, track):
+    patient = Policy(session_timeout_ms=60 * 60_000)
+    track("v1", 0, patient)
+    track("v1", 45, patient, url=None, event_type="paid")
+    track("v1", 61, patient, url=None, event_type="late")
+
+    assert [session is not None for session in events(shop, "session")] == [
+        True,
+        True,
+        False,
+    ]
