@@ -50,3 +50,8 @@ def fold_rest(
         )
         for member in members:
             tracking.set_session(tenant, member.id, home)
+    timeout_ms = policy.session_timeout_ms
+    end_ms = kept.last_event_at_ms + timeout_ms
+    tracking.attach_server_events(
+        tenant, visitor, kept.started_at_ms, end_ms, timeout_ms
+    )

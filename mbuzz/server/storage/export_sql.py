@@ -160,7 +160,8 @@ class SqlExportStore:
             _CONVERSIONS,
             "conversions c LEFT JOIN visitors v ON v.id = c.visitor"
             " LEFT JOIN identities i ON i.id = c.identity"
-            " LEFT JOIN events e ON e.id = c.event",
+            " LEFT JOIN events e ON e.id = c.event AND e.account_id = c.account_id"
+            " AND e.live = c.live",
             "c",
             person_sql.conversions_of(person),
         )

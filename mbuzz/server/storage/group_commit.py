@@ -169,7 +169,8 @@ class GroupCommit:
         for group in _groups(batch):
             self._perform(group)
         self._database.commit()
-        self._condition.committed(sum(work.size for work in batch))
+        with guard.swallowing("commit noted"):  # it is on disk, whoever hears of it
+            self._condition.committed(sum(work.size for work in batch))
         for work in batch:
             if work.failed is not None:
                 work.future.set_exception(work.failed)

@@ -208,6 +208,20 @@ def test_visit_in_which_the_user_changed_keeps_the_other_users_pages(shop):
     ]
 
 
+def test_visit_that_falls_apart_leaves_events_without_a_page_in_the_right_part(shop):
+    shop.visit("shared", 0, "G")
+    for user, minute in (("u1", 1), ("u2", 6), ("u1", 20), ("u2", 45)):
+        shop.identify(user, "shared", minute - 1)
+        shop.visit("shared", minute, "own", user_id=user)
+    shop.visit("shared", 46, "server", user_id="u2")
+
+    shop.erase(user="u1")
+
+    begun = shop.rows("SELECT id, started_at_ms FROM sessions WHERE $tenant")
+    home = shop.rows("SELECT session FROM events WHERE $tenant AND url IS NULL")
+    assert [dict(begun)[session] for (session,) in home] == [at(45)]
+
+
 def test_next_user_of_a_shared_browser_does_not_get_what_another_did(shop):
     shop.identify("u1", "shared", 0)
     shop.visit("shared", 1, "G")
