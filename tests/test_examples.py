@@ -128,6 +128,8 @@ def test_visit_from_an_ad_to_a_purchase_is_attributed(name, tmp_path):
             "page_views": 5,
             "conversions": 1,
             "revenue": "129.90",
+            "refunds": "0.00",
+            "net_revenue": "129.90",
         }
         assert {
             (row["channel"], model, row["credits"][model]["revenue"])

@@ -3,6 +3,7 @@
 import io
 import re
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -44,10 +45,8 @@ def refused(mbuzz, database):
 
 
 def read(database, work):
-    storage = SqliteStorage(str(database))
-    found = storage.read(work)
-    storage.close()
-    return found
+    with closing(SqliteStorage(str(database))) as storage:
+        return storage.read(work)
 
 
 def user(database, email):
