@@ -45,9 +45,13 @@ class Backend:
 
     def start(self, **env: str) -> None:
         """Start it, and wait until it serves."""
+        assert self.comes_up(**env), self.output
+
+    def comes_up(self, **env: str) -> bool:
+        """Start it, and tell whether it came to serve before it ended."""
         self.begin(**env)
         wait_for(lambda: self.is_ready or self.has_ended, "the backend")
-        assert self.is_ready, self.output
+        return self.is_ready
 
     @property
     def output(self) -> str:
