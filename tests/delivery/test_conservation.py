@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import select
 import shutil
 import signal
 import sys
@@ -13,7 +14,8 @@ from collections import Counter
 from concurrent.futures import Future
 from pathlib import Path
 
-from hypothesis import Phase, settings
+import coverage
+from hypothesis import Phase, reject, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -203,6 +205,7 @@ class Delivering(RuleBasedStateMachine):
         """Track, end in an orderly way, and say what became of it."""
         try:
             signal.alarm(60)
+            os.write(writing, b" ")  # that it has begun
             books = self.books = Books()
             logging.disable()  # a handler's stream may be locked for ever
             self.client.config.__dict__["on_drop"] = books.told
@@ -306,6 +309,13 @@ class Delivering(RuleBasedStateMachine):
 
 def wait_for_child(child, pipe):
     """Return what a child has to say; one that hangs kills itself."""
+    if not select.select([pipe], [], [], 60)[0]:
+        # Coverage has a lock of its own, which another thread may hold at the fork: no
+        # line of a child runs then. The suite also runs without it.
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        assert coverage.Coverage.current() is not None, "the child never began"
+        reject()
     said = pipe.read()
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0, said
