@@ -47,7 +47,7 @@ def gunicorn(*options: str) -> Server:
     )
 
 
-def uwsgi(*options: str) -> Server:
+def uwsgi(*options: str, ready: str = "") -> Server:
     return Server(
         command=(
             *("-c", "import pyuwsgi, sys; pyuwsgi.run(sys.argv[1:])"),
@@ -59,7 +59,7 @@ def uwsgi(*options: str) -> Server:
                 *options,
             ),
         ),
-        ready=rf"bound to TCP address {ADDRESS}",
+        ready=rf"bound to TCP address {ADDRESS}{ready}",
         needs="pyuwsgi",
     )
 
@@ -85,7 +85,10 @@ SERVERS = {
         ready=r"Started worker-2",
         needs="granian",
     ),
-    "uwsgi-lazy": uwsgi("--lazy-apps", "--threads=4"),
+    # A worker that is told to end while it imports the application ends in an error.
+    "uwsgi-lazy": uwsgi(
+        "--lazy-apps", "--threads=4", ready=r"(?s:(?:.*?\bready in\b){2})"
+    ),
     "uwsgi-forking": uwsgi("--threads=4"),
 }
 
