@@ -244,12 +244,14 @@ ALLOWED = {
         "mbuzz.ids",
         "mbuzz.server.roles",
         "mbuzz.server.storage.port",
+        "mbuzz.server.storage.rows",
     },
     "mbuzz.server.accounts": {
         "mbuzz.errors",
         "mbuzz.ids",
         "mbuzz.server.money",
         "mbuzz.server.storage.port",
+        "mbuzz.server.storage.rows",
     },
     "mbuzz.server.bootstrap": {
         "mbuzz.clock",
@@ -258,6 +260,7 @@ ALLOWED = {
         "mbuzz.server.passwords",
         "mbuzz.server.roles",
         "mbuzz.server.storage.port",
+        "mbuzz.server.storage.rows",
         "mbuzz.server.team",
     },
     "mbuzz.server.app": {
@@ -310,8 +313,11 @@ ALLOWED = {
         "mbuzz.server.policy",
         "mbuzz.server.privacy",
         "mbuzz.server.reporting",
+        "mbuzz.server.storage.errors",
         "mbuzz.server.storage.port",
         "mbuzz.server.storage.privacy_port",
+        "mbuzz.server.storage.rows",
+        "mbuzz.server.storage.tracking_port",
         "mbuzz.server.tracking",
     },
     "mbuzz.server.ingestion": {
@@ -322,6 +328,7 @@ ALLOWED = {
         "mbuzz.server.model",
         "mbuzz.server.money",
         "mbuzz.server.storage.port",
+        "mbuzz.server.storage.rows",
     },
     # Credits follow from sessions in the same transaction, so tracking may reckon.
     "mbuzz.server.tracking": {
@@ -334,6 +341,8 @@ ALLOWED = {
         "mbuzz.server.policy",
         "mbuzz.server.storage.port",
         "mbuzz.server.storage.privacy_port",
+        "mbuzz.server.storage.rows",
+        "mbuzz.server.storage.tracking_port",
     },
     "mbuzz.server.attribution": {"mbuzz.server.model"},
     "mbuzz.server.reporting": {
@@ -342,12 +351,14 @@ ALLOWED = {
         "mbuzz.server.model",
         "mbuzz.server.money",
         "mbuzz.server.storage.port",
+        "mbuzz.server.storage.rows",
     },
     # Which sites are nobody's yet only the lists say.
     "mbuzz.server.reporting.quality": {
         "mbuzz.server.model",
         "mbuzz.server.reporting",
         "mbuzz.server.storage.port",
+        "mbuzz.server.storage.rows",
         "mbuzz.server.tracking.hosts",
         "mbuzz.server.tracking.referrers",
     },
@@ -362,7 +373,9 @@ ALLOWED = {
         "mbuzz.server.passwords",
         "mbuzz.server.reporting",
         "mbuzz.server.roles",
+        "mbuzz.server.storage.errors",
         "mbuzz.server.storage.port",
+        "mbuzz.server.storage.rows",
         "mbuzz.server.team",
     },
     "mbuzz.server.storage": {

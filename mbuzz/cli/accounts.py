@@ -10,7 +10,7 @@ from mbuzz.cli.database import ACTOR, database_arguments, opened
 from mbuzz.clock import SYSTEM_CLOCK, iso
 
 if TYPE_CHECKING:
-    from mbuzz.server.storage.port import Account
+    from mbuzz.server.storage.rows.accounts import Account
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -10,7 +10,7 @@ from mbuzz.cli.database import chosen, database_arguments, opened
 from mbuzz.clock import iso
 
 if TYPE_CHECKING:
-    from mbuzz.server.storage.port import AuditEntry
+    from mbuzz.server.storage.rows.accounts import AuditEntry
 
 _MOST = 10_000
 

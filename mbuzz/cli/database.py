@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 from mbuzz.cli.console import CliError
 
 if TYPE_CHECKING:
-    from mbuzz.server.storage.port import Account, Storage
+    from mbuzz.server.storage.port import Storage
+    from mbuzz.server.storage.rows.accounts import Account
 
 DATABASE: Final = os.environ.get("MBUZZ_SERVER_DATABASE") or "mbuzz.db"
 ACTOR: Final = "command line"  # in the audit log

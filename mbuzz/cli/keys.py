@@ -10,7 +10,7 @@ from mbuzz.cli.database import chosen, database_arguments, opened
 from mbuzz.clock import SYSTEM_CLOCK, iso
 
 if TYPE_CHECKING:
-    from mbuzz.server.storage.port import ApiKey
+    from mbuzz.server.storage.rows.accounts import ApiKey
 
 _SCOPES = ("ingest", "read", "admin", "import")
 _MOST_DAYS = 3_650

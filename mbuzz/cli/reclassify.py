@@ -12,7 +12,8 @@ from mbuzz.cli.database import chosen, database_arguments, opened
 from mbuzz.clock import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
-    from mbuzz.server.storage.port import Account, Storage
+    from mbuzz.server.storage.port import Storage
+    from mbuzz.server.storage.rows.accounts import Account
     from mbuzz.server.tracking.reclassify import Tally
 
 _PREVIEW_DAYS = 30

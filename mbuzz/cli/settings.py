@@ -13,7 +13,8 @@ from mbuzz.cli.database import ACTOR, chosen, database_arguments, opened
 from mbuzz.clock import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
-    from mbuzz.server.storage.port import Account, Storage, Stores
+    from mbuzz.server.storage.port import Storage, Stores
+    from mbuzz.server.storage.rows.accounts import Account
 
 _Kept = Mapping[str, object]
 _MAX_FILE = 1_000_000  # characters

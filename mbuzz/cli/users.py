@@ -12,7 +12,7 @@ from mbuzz.cli.database import ACTOR, chosen, database_arguments, opened
 from mbuzz.clock import SYSTEM_CLOCK, iso
 
 if TYPE_CHECKING:
-    from mbuzz.server.storage.port import User
+    from mbuzz.server.storage.rows.accounts import User
 
 _ROLES = ("owner", "admin", "member")
 

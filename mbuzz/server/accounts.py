@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 from mbuzz import ids
 from mbuzz.errors import MbuzzError
 from mbuzz.server import money
-from mbuzz.server.storage.port import Account, Stores
+from mbuzz.server.storage.port import Stores
+from mbuzz.server.storage.rows.accounts import Account
 
 RESTORABLE_DAYS: Final = 7  # a closed account's data are kept for so long
 _MAX_NAME: Final = 100

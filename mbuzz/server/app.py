@@ -28,7 +28,8 @@ from mbuzz.server.jobs import Job, Scheduler
 from mbuzz.server.metrics import Metrics
 from mbuzz.server.privacy import erasure, retention
 from mbuzz.server.settings import ServerSettings
-from mbuzz.server.storage.port import Storage, StorageError
+from mbuzz.server.storage.errors import StorageError
+from mbuzz.server.storage.port import Storage
 from mbuzz.server.storage.sqlite import SqliteStorage
 
 # All that is done beside answering; `mbuzz serve` does it, elsewhere `mbuzz jobs run`.

@@ -9,7 +9,8 @@ from mbuzz.clock import Clock
 from mbuzz.server import passwords, team
 from mbuzz.server.ingestion import keys
 from mbuzz.server.roles import OWNER
-from mbuzz.server.storage.port import Account, Storage, Stores
+from mbuzz.server.storage.port import Storage, Stores
+from mbuzz.server.storage.rows.accounts import Account
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,8 @@ from typing import Final
 from mbuzz import ids
 from mbuzz.errors import MbuzzError
 from mbuzz.server.roles import OWNER, ROLES
-from mbuzz.server.storage.port import Account, Stores, User
+from mbuzz.server.storage.port import Stores
+from mbuzz.server.storage.rows.accounts import Account, User
 
 _EMAIL: Final = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
 _MAX_EMAIL: Final = 254  # RFC 5321, 4.5.3.1.3, without the brackets

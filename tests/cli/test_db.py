@@ -16,7 +16,7 @@ from mbuzz.server import bootstrap
 from mbuzz.server.app import create_app
 from mbuzz.server.settings import ServerSettings
 from mbuzz.server.storage import backup, maintenance
-from mbuzz.server.storage.port import StorageError
+from mbuzz.server.storage.errors import StorageError
 from mbuzz.server.storage.sqlite import SqliteStorage, migrations
 from mbuzz.testing import WSGITransport
 from tests.crash.load import Ledger, Load, Traffic, new_seed

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mbuzz.server.storage.port import StorageError
+from mbuzz.server.storage.errors import StorageError
 from tests.crash.load import Ledger, Load, Traffic, new_seed, send_again
 from tests.crash.served import Backend
 from tests.crash.verdict import judge

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from mbuzz.server.storage import condition
-from mbuzz.server.storage.port import StorageBusyError
+from mbuzz.server.storage.errors import StorageBusyError
 
 PATIENCE = 10.0
 

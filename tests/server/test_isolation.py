@@ -28,6 +28,7 @@ from mbuzz.server.model import (
 from mbuzz.server.roles import ADMIN, MEMBER, OWNER
 from mbuzz.server.storage import port
 from mbuzz.server.storage.privacy_port import Erasure, Person
+from mbuzz.server.storage.rows import bulk, conversions, events
 from mbuzz.server.tracking import traits
 from tests.server.conftest import Caller
 from tests.server.dashboard.client import Browser
@@ -404,7 +405,7 @@ def call_value(_town, _rows):
 
 
 def event_value(_town, rows):
-    return port.NewEvent(
+    return events.NewEvent(
         event_id="evt_9",
         event_type="x",
         visitor=rows["visitors"],
@@ -423,7 +424,7 @@ def event_value(_town, rows):
 
 
 def conversion_value(_town, rows):
-    return port.NewConversion(
+    return conversions.NewConversion(
         public_id="conv_9999999999",
         dedupe_key=None,
         conversion_type="purchase",
@@ -446,7 +447,7 @@ def conversion_value(_town, rows):
 
 
 def refund_value(_town, rows):
-    return port.NewRefund(
+    return conversions.NewRefund(
         public_id="rfnd_9",
         conversion=rows["conversions"],
         refund_id="r9",
@@ -458,7 +459,7 @@ def refund_value(_town, rows):
 
 
 def conversion_row(_town, rows):
-    return port.ConversionRow(
+    return conversions.ConversionRow(
         id=rows["conversions"],
         public_id="conv_9999999999",
         conversion_type="purchase",
@@ -477,7 +478,7 @@ def conversion_row(_town, rows):
         refunded_minor=0,
         voided_at_ms=None,
         void_reason=None,
-        standing=port.Standing(),
+        standing=conversions.Standing(),
         flags=frozenset(),
         attributed_version=1,
     )
@@ -505,14 +506,14 @@ def erasure_value(town, rows):
 
 
 def bulk_rows(_town, rows):
-    longer = port.LongerSession(
+    longer = bulk.LongerSession(
         id=rows["sessions"],
         last_event=rows["events"],
         last_event_at_ms=NOW_MS + 1,
         page_views=1,
         flags="x",
     )
-    return port.BulkRows(
+    return bulk.BulkRows(
         visitors=[],
         sessions=[],
         events=[],
@@ -546,7 +547,7 @@ VALUES = {
     "flag_conversion.row": row("conversions"),
     "void_conversion.row": row("conversions"),
     "refund": refund_value,
-    "standing": port.Standing(counted=False),
+    "standing": conversions.Standing(counted=False),
     "taken": [],
     "flag": "x",
     "reason": "x",

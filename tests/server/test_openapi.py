@@ -22,7 +22,7 @@ from mbuzz.server.conversion_settings import LOOKBACKS
 from mbuzz.server.http import answer
 from mbuzz.server.ingestion import keys
 from mbuzz.server.settings import ServerSettings
-from mbuzz.server.storage.port import StorageBusyError
+from mbuzz.server.storage.errors import StorageBusyError
 
 TEXT = resources.files("mbuzz.server").joinpath("openapi.json").read_text("utf-8")
 DOCUMENT = json.loads(TEXT.replace('"#/', '"urn:mbuzz#/'))  # references find home

@@ -10,7 +10,7 @@ from mbuzz.server.dashboard.html import Html, fill
 from mbuzz.server.dashboard.layout import document
 from mbuzz.server.dashboard.login import Visit
 from mbuzz.server.ingestion.keys import DEFAULT_SCOPES, SCOPES
-from mbuzz.server.storage.port import ApiKey
+from mbuzz.server.storage.rows.accounts import ApiKey
 
 
 def key_page(

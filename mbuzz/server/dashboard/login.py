@@ -18,7 +18,9 @@ from mbuzz.server.dashboard.attempts import Attempts
 from mbuzz.server.http.request import Request
 from mbuzz.server.passwords import hash_password, is_outdated, verify_password
 from mbuzz.server.roles import may
-from mbuzz.server.storage.port import Storage, StorageError, Stores, User
+from mbuzz.server.storage.errors import StorageError
+from mbuzz.server.storage.port import Storage, Stores
+from mbuzz.server.storage.rows.accounts import User
 
 _LASTS_SECONDS: Final = 14 * 86_400
 _TOKEN_BYTES: Final = 32

@@ -11,7 +11,8 @@ from mbuzz.server import money
 from mbuzz.server.model import Tenant
 from mbuzz.server.reporting.channels import ChannelReport, channel_report
 from mbuzz.server.reporting.period import Period
-from mbuzz.server.storage.port import Account, Stores
+from mbuzz.server.storage.port import Stores
+from mbuzz.server.storage.rows.accounts import Account
 
 QUICK_PERIODS = (7, 30, 90)  # days
 

@@ -15,7 +15,8 @@ from mbuzz.server.http.response import Response
 from mbuzz.server.http.routes import Handler, Route
 from mbuzz.server.ingestion.keys import KeyRefusedError
 from mbuzz.server.ingestion.ratelimit import Allowance, RateLimiter
-from mbuzz.server.storage.port import ApiKey, Storage
+from mbuzz.server.storage.port import Storage
+from mbuzz.server.storage.rows.accounts import ApiKey
 
 ANY: Final = "any"  # the scope that every key has
 KeyHandler = Callable[[Request, ApiKey], Response]

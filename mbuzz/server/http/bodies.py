@@ -9,7 +9,7 @@ from mbuzz.clock import iso
 from mbuzz.server import money
 from mbuzz.server.ingestion.fields import storable
 from mbuzz.server.model import Credit
-from mbuzz.server.storage.port import ConversionRow
+from mbuzz.server.storage.rows.conversions import ConversionRow
 from mbuzz.server.tracking.recorded import (
     ConversionRecorded,
     EventRecorded,

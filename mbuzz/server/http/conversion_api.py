@@ -12,7 +12,9 @@ from mbuzz.server.http.response import Response, json_response
 from mbuzz.server.http.single_call import carry_out, read_call
 from mbuzz.server.ingestion.fields import InvalidError, read_reason
 from mbuzz.server.ingestion.validation import check_conversion, check_refund
-from mbuzz.server.storage.port import ApiKey, ConversionRow, Storage, Stores
+from mbuzz.server.storage.port import Storage, Stores
+from mbuzz.server.storage.rows.accounts import ApiKey
+from mbuzz.server.storage.rows.conversions import ConversionRow
 from mbuzz.server.tracking.identity import RefusedError
 from mbuzz.server.tracking.recorded import ConversionRecorded
 from mbuzz.server.tracking.refunds import RefundRecorded, refund, void

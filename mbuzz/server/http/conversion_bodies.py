@@ -14,7 +14,8 @@ from mbuzz.server.http.bodies import (
 )
 from mbuzz.server.model import Credit, Tenant, Touchpoint
 from mbuzz.server.policy import Policy
-from mbuzz.server.storage.port import ConversionRow, RefundRow, TrackingStore
+from mbuzz.server.storage.rows.conversions import ConversionRow, RefundRow
+from mbuzz.server.storage.tracking_port import TrackingStore
 from mbuzz.server.tracking.conversions import journey_of
 from mbuzz.server.tracking.refunds import RefundRecorded
 

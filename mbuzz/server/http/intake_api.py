@@ -44,7 +44,8 @@ from mbuzz.server.model import (
     Call,
     TrackCall,
 )
-from mbuzz.server.storage.port import ApiKey, Storage, Stores
+from mbuzz.server.storage.port import Storage, Stores
+from mbuzz.server.storage.rows.accounts import ApiKey
 from mbuzz.server.tracking.intake import Batch, record
 from mbuzz.server.tracking.recorded import (
     IdentityRecorded,

@@ -10,7 +10,9 @@ from typing import Final, Generic, NamedTuple, TypeVar
 from mbuzz.clock import Clock
 from mbuzz.server.ingestion import keys
 from mbuzz.server.ingestion.keys import KeyRefusedError
-from mbuzz.server.storage.port import ApiKey, Storage, StorageError, Stores
+from mbuzz.server.storage.errors import StorageError
+from mbuzz.server.storage.port import Storage, Stores
+from mbuzz.server.storage.rows.accounts import ApiKey
 
 T = TypeVar("T")
 

@@ -10,8 +10,9 @@ from mbuzz.server.http.request import Request
 from mbuzz.server.http.response import Response, json_response
 from mbuzz.server.privacy.erasure import Find, erase
 from mbuzz.server.privacy.export import export
-from mbuzz.server.storage.port import ApiKey, Storage, Stores
+from mbuzz.server.storage.port import Storage, Stores
 from mbuzz.server.storage.privacy_port import Erasure, NamedId
+from mbuzz.server.storage.rows.accounts import ApiKey
 
 
 class PrivacyApi:

@@ -18,7 +18,8 @@ from mbuzz.server.reporting.export import (
 )
 from mbuzz.server.reporting.period import Period
 from mbuzz.server.reporting.quality import data_quality
-from mbuzz.server.storage.port import ApiKey, Storage
+from mbuzz.server.storage.port import Storage
+from mbuzz.server.storage.rows.accounts import ApiKey
 
 
 class ReportApi:

@@ -9,7 +9,9 @@ from mbuzz.server.http.access import ANY, KeyRoute
 from mbuzz.server.http.request import Request
 from mbuzz.server.http.response import Response, json_response, text_response
 from mbuzz.server.http.routes import Route
-from mbuzz.server.storage.port import ApiKey, Storage, StorageError
+from mbuzz.server.storage.errors import StorageError
+from mbuzz.server.storage.port import Storage
+from mbuzz.server.storage.rows.accounts import ApiKey
 
 
 class ServiceApi:

@@ -12,7 +12,8 @@ from mbuzz.server.http.single_call import timing_of
 from mbuzz.server.ingestion.fields import InvalidError
 from mbuzz.server.ingestion.landings import check_landing
 from mbuzz.server.ingestion.validation import check_size
-from mbuzz.server.storage.port import ApiKey, Storage
+from mbuzz.server.storage.port import Storage
+from mbuzz.server.storage.rows.accounts import ApiKey
 from mbuzz.server.tracking.arrival import record_landing
 
 

@@ -21,7 +21,8 @@ from mbuzz.server.model import (
     GroupCall,
     IdentifyCall,
 )
-from mbuzz.server.storage.port import ApiKey, Storage
+from mbuzz.server.storage.port import Storage
+from mbuzz.server.storage.rows.accounts import ApiKey
 from mbuzz.server.tracking.intake import Batch, record
 from mbuzz.server.tracking.recorded import Recorded, Refused
 

@@ -9,7 +9,8 @@ from types import MappingProxyType
 from typing import Final
 
 from mbuzz import ids, protocol
-from mbuzz.server.storage.port import Account, AccountStore, ApiKey
+from mbuzz.server.storage.port import AccountStore
+from mbuzz.server.storage.rows.accounts import Account, ApiKey
 
 _USED_EVERY_MS = 60_000  # how exactly "last used" is kept
 

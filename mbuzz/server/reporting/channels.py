@@ -11,7 +11,8 @@ from mbuzz.server.attribution.allocation import allocate
 from mbuzz.server.attribution.models import MODELS
 from mbuzz.server.model import CHANNELS, UNATTRIBUTED, Tenant, channel_label
 from mbuzz.server.reporting.period import Period
-from mbuzz.server.storage.port import ChannelSum, ReportStore, Totals
+from mbuzz.server.storage.port import ReportStore
+from mbuzz.server.storage.rows.reports import ChannelSum, Totals
 
 _ORDER = {name: index for index, name in enumerate([*CHANNELS, UNATTRIBUTED])}
 

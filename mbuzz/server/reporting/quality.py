@@ -10,7 +10,8 @@ from typing import Final
 
 from mbuzz.server.model import Tenant
 from mbuzz.server.reporting.period import Period
-from mbuzz.server.storage.port import QualityRows, ReportStore
+from mbuzz.server.storage.port import ReportStore
+from mbuzz.server.storage.rows.reports import QualityRows
 from mbuzz.server.tracking.hosts import normalize_host, split_origin
 from mbuzz.server.tracking.referrers import read_referrer
 

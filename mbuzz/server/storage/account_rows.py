@@ -6,7 +6,7 @@ from typing import Final
 
 from mbuzz.server.policy import policy_of
 from mbuzz.server.storage.connection import Connection, Params, Row
-from mbuzz.server.storage.port import Account, ApiKey, User
+from mbuzz.server.storage.rows.accounts import Account, ApiKey, User
 
 ACCOUNT: Final = (
     "a.id, a.public_id, a.name, a.currency, a.timezone, a.settings, a.deleted_at_ms"

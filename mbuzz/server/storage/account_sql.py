@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from mbuzz.server.storage.account_rows import ACCOUNT, account_of
 from mbuzz.server.storage.connection import dump
 from mbuzz.server.storage.key_sql import SqlKeyStore
-from mbuzz.server.storage.port import Account, AuditEntry
+from mbuzz.server.storage.rows.accounts import Account, AuditEntry
 from mbuzz.server.storage.user_sql import SqlUserStore
 
 

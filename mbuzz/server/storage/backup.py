@@ -11,8 +11,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from mbuzz.server.storage.errors import StorageError
 from mbuzz.server.storage.maintenance import opened
-from mbuzz.server.storage.port import StorageError
 
 _COPIED_AT_ONCE: Final = 1_024  # pages, 4 MiB: often enough to show, and to be stopped
 _BESIDE: Final = ("-wal", "-journal")  # what SQLite would take for a part of the file

@@ -15,14 +15,14 @@ from mbuzz.server.storage.event_sql import (
     session_values,
     stored_event,
 )
-from mbuzz.server.storage.port import (
+from mbuzz.server.storage.rows.bulk import (
     BulkRows,
     EventLine,
     LinkRow,
     NewSession,
-    StoredEvent,
     Tail,
 )
+from mbuzz.server.storage.rows.events import StoredEvent
 from mbuzz.server.storage.suppression_sql import SqlSuppressionStore
 
 _EVENTS = (

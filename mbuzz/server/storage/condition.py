@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 
-from mbuzz.server.storage.port import StorageError
+from mbuzz.server.storage.errors import StorageError
 
 _STUCK = 10.0  # seconds in one transaction, after which a writer counts as stuck
 _LEAST_FREE = 1_048_576  # bytes that a disk must have left

@@ -15,7 +15,7 @@ from mbuzz.server.storage.connection import (
     in_list,
     owner,
 )
-from mbuzz.server.storage.port import ConversionRow, NewConversion, Standing
+from mbuzz.server.storage.rows.conversions import ConversionRow, NewConversion, Standing
 
 _CONVERSION = (
     "SELECT c.id, c.public_id, c.conversion_type, c.visitor, v.visitor_id, c.identity,"

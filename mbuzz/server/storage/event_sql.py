@@ -7,7 +7,7 @@ from typing import Final
 
 from mbuzz.server.model import Landing, Session
 from mbuzz.server.storage.connection import Row, dump
-from mbuzz.server.storage.port import StoredEvent
+from mbuzz.server.storage.rows.events import StoredEvent
 
 STORED_EVENT: Final = (
     "e.id, e.event_type, e.visitor, e.identity, v.visitor_id,"

@@ -13,7 +13,8 @@ from typing import Any, Final, Protocol
 
 from mbuzz import guard
 from mbuzz.server.storage.condition import Condition
-from mbuzz.server.storage.port import StorageBusyError, StorageError, Stores
+from mbuzz.server.storage.errors import StorageBusyError, StorageError
+from mbuzz.server.storage.port import Stores
 
 _logger = logging.getLogger("mbuzz.server")
 

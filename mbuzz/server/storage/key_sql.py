@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mbuzz.server.storage.account_rows import KEY, AccountSql, key_of
 from mbuzz.server.storage.connection import first
-from mbuzz.server.storage.port import Account, ApiKey
+from mbuzz.server.storage.rows.accounts import Account, ApiKey
 
 
 class SqlKeyStore(AccountSql):

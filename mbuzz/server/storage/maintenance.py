@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from mbuzz.server.storage import sqlite
-from mbuzz.server.storage.port import StorageError
+from mbuzz.server.storage.errors import StorageError
 from mbuzz.server.storage.truth_sql import broken_truths
 
 _BUSY_TIMEOUT: Final = 5.0  # seconds for the backend to finish what it writes

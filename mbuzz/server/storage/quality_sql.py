@@ -6,7 +6,7 @@ from typing import Final
 
 from mbuzz.server.model import Tenant
 from mbuzz.server.storage.connection import TENANT, Connection, owner
-from mbuzz.server.storage.port import QualityRows
+from mbuzz.server.storage.rows.reports import QualityRows
 
 _MOST_EVENTS: Final = 200_000  # looked at; the oldest of the period
 _MOST_NAMES: Final = 1_000  # sources and referrers, the most common

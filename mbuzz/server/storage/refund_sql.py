@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from mbuzz.server.model import Credit, Tenant
 from mbuzz.server.storage.connection import TENANT, Connection, Row, owner
-from mbuzz.server.storage.port import ConversionRow, NewRefund, RefundRow
+from mbuzz.server.storage.rows.conversions import ConversionRow, NewRefund, RefundRow
 
 _REFUND = (
     "SELECT id, public_id, refund_id, amount_minor, reason, refunded_at_ms"

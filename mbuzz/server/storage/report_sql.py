@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from mbuzz.server.model import Tenant
 from mbuzz.server.storage.connection import TENANT, Connection, Params, owner
-from mbuzz.server.storage.port import ChannelSum, Totals
 from mbuzz.server.storage.quality_sql import SqlQualityStore
+from mbuzz.server.storage.rows.reports import ChannelSum, Totals
 
 _CONVERTED = f"{TENANT} AND converted_at_ms >= :from_ms AND converted_at_ms < :to_ms"
 

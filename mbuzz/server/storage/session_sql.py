@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mbuzz.server.model import Session, Tenant
 from mbuzz.server.storage.connection import TENANT, Connection, Row, first, owner
 from mbuzz.server.storage.event_sql import session_values
-from mbuzz.server.storage.port import SessionRow
+from mbuzz.server.storage.rows.events import SessionRow
 
 _SESSION = (
     "id, public_id, client_session_id, started_at_ms, last_event_at_ms,"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from mbuzz.server.model import Landing, Tenant
 from mbuzz.server.storage.connection import TENANT, Connection, Row, owner
 from mbuzz.server.storage.event_sql import dump_landing, source_values
-from mbuzz.server.storage.port import ClassifiedSession
+from mbuzz.server.storage.rows.events import ClassifiedSession
 
 
 def _classified(row: Row) -> ClassifiedSession:

@@ -24,9 +24,10 @@ from mbuzz.server.storage.condition import (
     free_bytes,
 )
 from mbuzz.server.storage.connection import Params, Row
+from mbuzz.server.storage.errors import StorageBusyError, StorageError
 from mbuzz.server.storage.group_commit import GroupCommit, Work
 from mbuzz.server.storage.job_sql import SqlJobStore
-from mbuzz.server.storage.port import StorageBusyError, StorageError, Stores
+from mbuzz.server.storage.port import Stores
 from mbuzz.server.storage.report_sql import SqlReportStore
 from mbuzz.server.storage.retention_sql import SqlPrivacyStore
 from mbuzz.server.storage.tracking_sql import SqlTrackingStore

@@ -23,13 +23,8 @@ from mbuzz.server.storage.event_sql import (
 )
 from mbuzz.server.storage.group_sql import SqlGroupStore
 from mbuzz.server.storage.identity_sql import SqlIdentityStore
-from mbuzz.server.storage.port import (
-    EventRow,
-    NewEvent,
-    StoredEvent,
-    event_hour,
-)
 from mbuzz.server.storage.refund_sql import SqlRefundStore
+from mbuzz.server.storage.rows.events import EventRow, NewEvent, StoredEvent, event_hour
 from mbuzz.server.storage.session_sql import SqlSessionStore
 from mbuzz.server.storage.source_sql import SqlSourceStore
 from mbuzz.server.storage.suppression_sql import SqlSuppressionStore

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mbuzz.server.model import Tenant, TrackCall
 from mbuzz.server.policy import Policy
-from mbuzz.server.storage.port import TrackingStore
+from mbuzz.server.storage.tracking_port import TrackingStore
 from mbuzz.server.tracking.pages import page_of
 from mbuzz.server.tracking.processor import process
 from mbuzz.server.tracking.recorded import EventRecorded

@@ -10,7 +10,8 @@ from mbuzz.server.attribution.journeys import eligible, lookback_ms
 from mbuzz.server.attribution.refunds import taken_back
 from mbuzz.server.model import Credit, Tenant, Touchpoint
 from mbuzz.server.policy import Policy
-from mbuzz.server.storage.port import ConversionRow, TrackingStore
+from mbuzz.server.storage.rows.conversions import ConversionRow
+from mbuzz.server.storage.tracking_port import TrackingStore
 from mbuzz.server.tracking.people import identity_of, owner_of, person
 from mbuzz.server.tracking.standing import standing_of
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from mbuzz import ids
 from mbuzz.server.model import AliasCall, IdentifyCall, Tenant
-from mbuzz.server.storage.port import TrackingStore
+from mbuzz.server.storage.tracking_port import TrackingStore
 from mbuzz.server.tracking import traits as words
 
 MAX_PENDING_MS = 30 * 86_400_000  # how long an alias waits for its id

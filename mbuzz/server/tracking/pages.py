@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from mbuzz import protocol
 from mbuzz.server.model import Landing, TrackCall, WebEvent
 from mbuzz.server.policy import Policy
-from mbuzz.server.storage.port import EventRow
+from mbuzz.server.storage.rows.events import EventRow
 from mbuzz.server.tracking.click_ids import PARAMETERS
 from mbuzz.server.tracking.landing import read_landing
 from mbuzz.server.tracking.storable import stored_referrer, stored_url

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from mbuzz.server.model import Tenant
-from mbuzz.server.storage.port import ConversionRow, TrackingStore
+from mbuzz.server.storage.rows.conversions import ConversionRow
+from mbuzz.server.storage.tracking_port import TrackingStore
 
 
 class Person(NamedTuple):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from mbuzz import ids
 from mbuzz.server.model import Session, Tenant, WebEvent
 from mbuzz.server.policy import Policy
-from mbuzz.server.storage.port import EventRow, SessionRow, TrackingStore
+from mbuzz.server.storage.rows.events import EventRow, SessionRow
+from mbuzz.server.storage.tracking_port import TrackingStore
 from mbuzz.server.tracking.pages import stored_page
 from mbuzz.server.tracking.sessions import fold, is_internal_link, splits
 from mbuzz.server.tracking.sources import list_version

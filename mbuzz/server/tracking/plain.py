@@ -20,17 +20,16 @@ from mbuzz.server.model import (
     WebEvent,
 )
 from mbuzz.server.policy import Policy
-from mbuzz.server.storage.port import (
+from mbuzz.server.storage.rows.bulk import (
     BulkRows,
-    BulkStore,
     EventLine,
-    EventRow,
     LinkRow,
     LongerSession,
     NewSession,
     Tail,
-    event_hour,
 )
+from mbuzz.server.storage.rows.events import EventRow, event_hour
+from mbuzz.server.storage.tracking_port import BulkStore
 from mbuzz.server.tracking.bots import MOST_A_MINUTE, judge
 from mbuzz.server.tracking.pages import Page, flags_of, page_of, stored_page
 from mbuzz.server.tracking.privacy import kept_properties, kept_user_agent

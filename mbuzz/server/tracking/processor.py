@@ -13,12 +13,9 @@ from mbuzz.server.model import (
     TrackCall,
 )
 from mbuzz.server.policy import Policy
-from mbuzz.server.storage.port import (
-    ConversionRow,
-    NewConversion,
-    NewEvent,
-    TrackingStore,
-)
+from mbuzz.server.storage.rows.conversions import ConversionRow, NewConversion
+from mbuzz.server.storage.rows.events import NewEvent
+from mbuzz.server.storage.tracking_port import TrackingStore
 from mbuzz.server.tracking import identity as identities
 from mbuzz.server.tracking import privacy
 from mbuzz.server.tracking.bots import FLOOD, MOST_A_MINUTE, judge

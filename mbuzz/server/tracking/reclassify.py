@@ -15,13 +15,9 @@ from typing import Final
 
 from mbuzz.server.model import Landing, Session, Tenant
 from mbuzz.server.policy import Policy
-from mbuzz.server.storage.port import (
-    ClassifiedSession,
-    EventRow,
-    Storage,
-    Stores,
-    TrackingStore,
-)
+from mbuzz.server.storage.port import Storage, Stores
+from mbuzz.server.storage.rows.events import ClassifiedSession, EventRow
+from mbuzz.server.storage.tracking_port import TrackingStore
 from mbuzz.server.tracking.conversions import attribute_again
 from mbuzz.server.tracking.landing import read_again, read_landing
 from mbuzz.server.tracking.pages import stored_page

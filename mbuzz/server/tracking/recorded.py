@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from mbuzz.server.model import Credit
-from mbuzz.server.storage.port import ConversionRow
+from mbuzz.server.storage.rows.conversions import ConversionRow
 
 
 class EventRecorded(NamedTuple):

@@ -8,12 +8,8 @@ from mbuzz import ids
 from mbuzz.server import money
 from mbuzz.server.model import RefundCall, Tenant
 from mbuzz.server.policy import Policy
-from mbuzz.server.storage.port import (
-    ConversionRow,
-    NewRefund,
-    RefundRow,
-    TrackingStore,
-)
+from mbuzz.server.storage.rows.conversions import ConversionRow, NewRefund, RefundRow
+from mbuzz.server.storage.tracking_port import TrackingStore
 from mbuzz.server.tracking.conversions import attribute, attribute_with_others
 from mbuzz.server.tracking.identity import RefusedError
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from mbuzz.server.conversion_settings import EVERY, ONCE_PER_SESSION
 from mbuzz.server.model import Tenant
 from mbuzz.server.policy import Policy
-from mbuzz.server.storage.port import ConversionRow, Standing, TrackingStore
+from mbuzz.server.storage.rows.conversions import ConversionRow, Standing
+from mbuzz.server.storage.tracking_port import TrackingStore
 from mbuzz.server.tracking.people import owner_of, person
 
 

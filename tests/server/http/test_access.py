@@ -9,7 +9,7 @@ from mbuzz.server.http import key_cache
 from mbuzz.server.http.key_cache import KeyCache
 from mbuzz.server.ingestion import keys
 from mbuzz.server.ingestion.keys import KeyRefusedError
-from mbuzz.server.storage.port import StorageBusyError
+from mbuzz.server.storage.errors import StorageBusyError
 from mbuzz.server.storage.sqlite import SqliteStorage
 from mbuzz.testing import ManualClock
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from mbuzz import __version__, protocol
 from mbuzz.server.ingestion import keys
 from mbuzz.server.storage import group_commit
-from mbuzz.server.storage.port import StorageBusyError
+from mbuzz.server.storage.errors import StorageBusyError
 
 VISITOR = "65dabef0" * 8
 SITE = "https://shop.example/"

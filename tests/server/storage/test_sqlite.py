@@ -14,7 +14,7 @@ import pytest
 
 from mbuzz.server.model import Tenant
 from mbuzz.server.storage import group_commit, sqlite
-from mbuzz.server.storage.port import StorageBusyError, StorageError
+from mbuzz.server.storage.errors import StorageBusyError, StorageError
 from mbuzz.server.storage.sqlite import SqliteStorage, migrations
 
 TENANT = Tenant(1, live=True)

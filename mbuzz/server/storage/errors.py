@@ -1,0 +1,13 @@
+"""What goes wrong with storage, as callers are told."""
+
+from __future__ import annotations
+
+from mbuzz.errors import MbuzzError
+
+
+class StorageError(MbuzzError):
+    """Storage cannot be used; the text says why and what to do."""
+
+
+class StorageBusyError(StorageError):
+    """Storage cannot take more just now; the caller should try again shortly."""

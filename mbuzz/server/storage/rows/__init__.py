@@ -1,0 +1,1 @@
+"""What is stored, as values: rows that storage takes and gives."""
