@@ -17,7 +17,8 @@ from mbuzz.server.app import create_app
 from mbuzz.server.settings import ServerSettings
 from mbuzz.server.storage import backup, maintenance
 from mbuzz.server.storage.errors import StorageError
-from mbuzz.server.storage.sqlite import SqliteStorage, migrations
+from mbuzz.server.storage.schema import migrations
+from mbuzz.server.storage.sqlite import SqliteStorage
 from mbuzz.testing import WSGITransport
 from tests.crash.load import Ledger, Load, Traffic, new_seed
 from tests.crash.served import Backend

@@ -9,7 +9,7 @@ import sqlite3
 import sys
 from functools import cache
 
-from mbuzz.server.storage.sqlite import migrate
+from mbuzz.server.storage.schema import migrate
 
 # Part of a statement: why it is about nobody's data, or about that of all.
 EXEMPT = {
@@ -31,7 +31,12 @@ OF_OPERATORS = ("maintenance.py", "truth_sql.py", "backup.py")  # `mbuzz db`
 _TABLE = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE)\s+(\w+)", re.IGNORECASE)
 _ACCOUNT = re.compile(r"\baccount_id\b\s*(?:=|\bIN\b)", re.IGNORECASE)
 _LIVE = re.compile(r"\blive\b\s*(?:=|\bIN\b)", re.IGNORECASE)
-_PLUMBING = ("sql_guard.py", "/storage/sqlite.py", "/storage/account_rows.py")
+_PLUMBING = (
+    "sql_guard.py",
+    "/storage/sqlite.py",
+    "/storage/sqlite_connection.py",
+    "/storage/account_rows.py",
+)
 
 
 @cache

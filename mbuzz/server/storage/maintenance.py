@@ -9,8 +9,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from mbuzz.server.storage import sqlite
 from mbuzz.server.storage.errors import StorageError
+from mbuzz.server.storage.schema import migrate, migrations, schema_version
 from mbuzz.server.storage.truth_sql import broken_truths
 
 _BUSY_TIMEOUT: Final = 5.0  # seconds for the backend to finish what it writes
@@ -50,7 +50,7 @@ def check(path: str) -> Findings:
             total += count
             if count > len(sentences):
                 problems.append(f"  and {count - len(sentences)} more like that")
-        version = _version(raw)
+        version = schema_version(raw)
         counts = {table: _count(raw, table) for table in _COUNTED}
     return Findings(version, counts, problems, total)
 
@@ -111,7 +111,7 @@ def _count(raw: sqlite3.Connection, table: str) -> int:
 
 def newest_version() -> int:
     """Return the version of the schema that this mbuzz works with."""
-    return sqlite.migrations()[-1][0]
+    return migrations()[-1][0]
 
 
 def upgrade(path: str) -> tuple[int, int]:
@@ -121,16 +121,16 @@ def upgrade(path: str) -> tuple[int, int]:
         StorageError: If there is no such database, it is newer, or cannot be changed.
     """
     with opened(path, writes=True) as raw:
-        before = _version(raw)
+        before = schema_version(raw)
         try:
             raw.execute("PRAGMA synchronous = FULL")
-            sqlite.migrate(raw, path)
+            migrate(raw, path)
         except sqlite3.Error as error:
             raise StorageError(
                 f"the database {path} cannot be brought from schema version {before} "
-                f"to {newest_version()}: {error}; it was left at {_version(raw)}"
+                f"to {newest_version()}: {error}; it was left at {schema_version(raw)}"
             ) from None
-        return before, _version(raw)
+        return before, schema_version(raw)
 
 
 # -- opening --
@@ -179,13 +179,9 @@ def _refuse_others(raw: sqlite3.Connection, path: str) -> None:
     if "api_keys" not in tables:
         what = "a database of another program" if tables else "empty"
         raise StorageError(f"the file {path} is {what}; use another --database")
-    has, newest = _version(raw), newest_version()
+    has, newest = schema_version(raw), newest_version()
     if has > newest:
         raise StorageError(
             f"the database {path} is of schema version {has}, this mbuzz knows up to "
             f"{newest}; upgrade mbuzz"
         )
-
-
-def _version(raw: sqlite3.Connection) -> int:
-    return int(raw.execute("PRAGMA user_version").fetchone()[0])

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager, suppress
-from importlib import resources
-from itertools import chain
-from os import getpid, stat
+from contextlib import ExitStack, contextmanager
+from os import getpid
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
-from mbuzz.server.storage.account_sql import SqlAccountStore
-from mbuzz.server.storage.bulk_sql import SqlBulkStore, insert_sql
 from mbuzz.server.storage.condition import (
     Condition,
     check_room,
     file_size,
     free_bytes,
 )
-from mbuzz.server.storage.connection import Params, Row
+from mbuzz.server.storage.database_file import cannot_open, identity, make_private
 from mbuzz.server.storage.errors import StorageBusyError, StorageError
 from mbuzz.server.storage.group_commit import GroupCommit, Work
-from mbuzz.server.storage.job_sql import SqlJobStore
 from mbuzz.server.storage.port import Stores
-from mbuzz.server.storage.report_sql import SqlReportStore
-from mbuzz.server.storage.retention_sql import SqlPrivacyStore
-from mbuzz.server.storage.tracking_sql import SqlTrackingStore
+from mbuzz.server.storage.schema import migrate, refuse_foreign, schema_version
+from mbuzz.server.storage.sqlite_connection import Reader, SqliteConnection, SqlStores
 from mbuzz.server.storage.turns import Turns
 
 T = TypeVar("T")
@@ -42,7 +35,6 @@ _IDLE_READERS = 8
 _BUSY_TIMEOUT = 5.0  # seconds for another process, such as `mbuzz keys`, to finish
 _BUSY_PAUSE = 0.05  # seconds
 _PROBE_WITHIN = 2.0  # seconds for a check that writes
-_MOST_ROWS: Final = 256  # of one INSERT
 _PASSING: Final = frozenset(  # errors that may be over by the next try
     {
         sqlite3.SQLITE_BUSY,
@@ -57,67 +49,6 @@ _PASSING: Final = frozenset(  # errors that may be over by the next try
 )
 _CACHE_KIB: Final = 65_536
 _CHECKPOINT_PAGES: Final = 4_000  # of the log; then they move to the file
-
-
-class _SqliteConnection:
-    """`Connection` over the standard library's driver."""
-
-    def __init__(self, raw: sqlite3.Connection) -> None:
-        self.raw = raw
-
-    def rows(self, sql: str, params: Params) -> Sequence[Row]:
-        return self.raw.execute(sql, params).fetchall()
-
-    def run(self, sql: str, params: Params) -> int:
-        return self.raw.execute(sql, params).rowcount
-
-    def insert(
-        self,
-        table: str,
-        columns: Sequence[str],
-        rows: Sequence[Sequence[object]],
-        conflict: str = "",
-    ) -> None:
-        # Not by executemany: it lets the interpreter's lock go at every row, and a
-        # busy thread then keeps it for a switch interval each time.
-        done, size = 0, _MOST_ROWS
-        while done < len(rows):
-            while size > len(rows) - done:
-                size //= 2
-            part = rows[done : done + size]
-            self.raw.execute(
-                insert_sql(table, tuple(columns), size) + conflict, list(chain(*part))
-            )
-            done += size
-
-
-class _SqlStores:
-    """The stores of one connection."""
-
-    def __init__(self, connection: _SqliteConnection) -> None:
-        self.accounts = SqlAccountStore(connection)
-        self.tracking = SqlTrackingStore(connection)
-        self.bulk = SqlBulkStore(connection)
-        self.reports = SqlReportStore(connection)
-        self.privacy = SqlPrivacyStore(connection)
-        self.jobs = SqlJobStore(connection)
-
-
-class _Reader:
-    """A connection that cannot write, for one reading thread at a time."""
-
-    def __init__(self, raw: sqlite3.Connection) -> None:
-        raw.execute("PRAGMA query_only = ON")
-        self.raw = raw
-        self._stores = _SqlStores(_SqliteConnection(raw))
-
-    def run(self, work: Callable[[Stores], T]) -> T:
-        """Run *work* on one snapshot."""
-        self.raw.execute("BEGIN")
-        try:
-            return work(self._stores)
-        finally:
-            self.raw.execute("ROLLBACK")
 
 
 class SqliteStorage:
@@ -137,7 +68,7 @@ class SqliteStorage:
         """
         self.path = path
         self._memory = path == ":memory:"
-        self._idle_readers: list[_Reader] = []
+        self._idle_readers: list[Reader] = []
         self._changed = threading.Lock()
         self._closed = False
         self._where = path if self._memory else str(Path(path).absolute())
@@ -145,17 +76,17 @@ class SqliteStorage:
         self._pending = lazy and not self._memory
         if self._pending:
             self._open_writer().close()  # what is wrong with it is told here and now
-            self._file = _identity(self._where)
+            self._file = identity(self._where)
         else:
             self._open()
 
     def _open(self) -> None:
         self._writer = self._open_writer()
-        self._file = _identity(self._where)
+        self._file = identity(self._where)
         self._turns = Turns(self._where, _BUSY_TIMEOUT)
         self._refused: str | None = None  # why, in the transaction that is open
         self._trouble: str | None = None  # why the latest transaction failed
-        stores = _SqlStores(_SqliteConnection(self._writer))
+        stores = SqlStores(SqliteConnection(self._writer))
         self.stores: Stores = stores
         self._accounts = stores.accounts
         self._accounts_version = 0  # as of the latest commit
@@ -191,17 +122,17 @@ class SqliteStorage:
             except sqlite3.Error as error:
                 busy = getattr(error, "sqlite_errorcode", 0) & 0xFF
                 if busy != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
-                    raise StorageError(_cannot_open(self.path, error)) from error
+                    raise StorageError(cannot_open(self.path, error)) from error
             # SQLite itself does not wait where several processes open a new file.
             time.sleep(_BUSY_PAUSE)
 
     def _prepared_writer(self) -> sqlite3.Connection:
         if not self._memory:
-            _make_private(self._where)
+            make_private(self._where)
         with ExitStack() as undo:
             writer = self._connect()
             undo.callback(writer.close)
-            _refuse_foreign(writer, self.path)  # before anything is changed in it
+            refuse_foreign(writer, self.path)  # before anything is changed in it
             writer.execute("PRAGMA journal_mode = WAL")
             writer.execute("PRAGMA synchronous = FULL")
             writer.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
@@ -348,7 +279,7 @@ class SqliteStorage:
             reader = self._idle_readers.pop() if self._idle_readers else None
         try:
             self._check_file()
-            reader = reader or _Reader(self._connect())
+            reader = reader or Reader(self._connect())
             return reader.run(work)
         except sqlite3.DatabaseError as error:
             raise StorageError(f"the database cannot be read: {error}") from error
@@ -356,7 +287,7 @@ class SqliteStorage:
             if reader is not None:
                 self._give_back(reader)
 
-    def _give_back(self, reader: _Reader) -> None:
+    def _give_back(self, reader: Reader) -> None:
         with self._changed:
             keep = not self._closed and len(self._idle_readers) < _IDLE_READERS
             if keep:
@@ -369,7 +300,7 @@ class SqliteStorage:
 
         SQLite would, and what it writes there nobody would ever find.
         """
-        if not self._memory and _identity(self._where) != self._file:
+        if not self._memory and identity(self._where) != self._file:
             raise StorageError(
                 f"the database {self.path} was deleted or replaced while in use; "
                 "put it back, or start again"
@@ -390,7 +321,7 @@ class SqliteStorage:
 
     def _write_something(self, _stores: Stores) -> None:
         """Write what is there already, to see whether anything can be written."""
-        self._writer.execute(f"PRAGMA user_version = {_version(self._writer)}")
+        self._writer.execute(f"PRAGMA user_version = {schema_version(self._writer)}")
 
     def figures(self) -> dict[str, float | None]:
         """Return what there is to measure; see `mbuzz.server.gauges`."""
@@ -437,82 +368,3 @@ class SqliteStorage:
             reader.raw.close()
         self._writer.close()
         self._turns.close()
-
-
-def migrations() -> list[tuple[int, str]]:
-    """Return the numbered schema changes of this version, in order."""
-    folder = resources.files("mbuzz.server.storage").joinpath("migrations")
-    files = sorted(
-        (entry for entry in folder.iterdir() if entry.name.endswith(".sql")),
-        key=lambda entry: entry.name,
-    )
-    return [(int(entry.name[:4]), entry.read_text("utf-8")) for entry in files]
-
-
-def migrate(raw: sqlite3.Connection, path: str) -> None:
-    """Bring *raw* to the newest schema, each step in a transaction of its own.
-
-    Raises:
-        StorageError: If the database is of a newer version, or no mbuzz database.
-    """
-    _refuse_foreign(raw, path)
-    for number, script in migrations():
-        while (has := _version(raw)) < number:
-            try:
-                raw.executescript(
-                    f"BEGIN IMMEDIATE;{script}; PRAGMA user_version = {number}; COMMIT;"
-                )
-            except sqlite3.OperationalError:
-                if raw.in_transaction:
-                    raw.execute("ROLLBACK")
-                if _version(raw) == has:  # else another process was faster
-                    raise
-
-
-def _refuse_foreign(raw: sqlite3.Connection, path: str) -> None:
-    """Refuse a database of another program or of a newer mbuzz."""
-    has, newest = _version(raw), migrations()[-1][0]
-    tables = {name for (name,) in raw.execute("SELECT name FROM sqlite_master")}
-    if "api_keys" not in tables and (tables or has):
-        raise StorageError(
-            f"the file {path} is a database of another program; use another --database"
-        )
-    if has > newest:
-        raise StorageError(
-            f"the database {path} is of schema version {has}, this mbuzz knows up to "
-            f"{newest}; upgrade mbuzz, or use another --database"
-        )
-
-
-def _version(raw: sqlite3.Connection) -> int:
-    (version,) = raw.execute("PRAGMA user_version").fetchone()
-    return int(version)
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    """Return what tells a file from another of the same name; None without a file."""
-    try:
-        found = stat(path)  # noqa: PTH116 - at every commit, and a third of the time
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _make_private(where: str) -> None:
-    """Make a missing file for its owner alone: what people did is nobody else's.
-
-    SQLite gives the files beside it, and `mbuzz db backup` the copies, the same mode.
-    """
-    with suppress(OSError):  # it is there, or SQLite says why it cannot be
-        os.close(os.open(where, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-
-
-def _cannot_open(path: str, error: Exception) -> str:
-    folder = Path(path).parent
-    why: Any = error
-    if path != ":memory:" and not folder.is_dir():
-        why = f"the folder {folder} does not exist"
-    return (
-        f"cannot use the database {path}: {why}; "
-        "choose a file in a folder you can write to with --database"
-    )

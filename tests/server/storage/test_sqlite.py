@@ -15,7 +15,8 @@ import pytest
 from mbuzz.server.model import Tenant
 from mbuzz.server.storage import group_commit, sqlite
 from mbuzz.server.storage.errors import StorageBusyError, StorageError
-from mbuzz.server.storage.sqlite import SqliteStorage, migrations
+from mbuzz.server.storage.schema import migrate, migrations
+from mbuzz.server.storage.sqlite import SqliteStorage
 
 TENANT = Tenant(1, live=True)
 PATIENCE = 10.0  # seconds until a test gives up waiting
@@ -429,7 +430,8 @@ def test_opening_again_changes_nothing(path):
 
 OPENS = """
 import sys
-from mbuzz.server.storage.sqlite import SqliteStorage, migrations
+from mbuzz.server.storage.schema import migrations
+from mbuzz.server.storage.sqlite import SqliteStorage
 
 migrations()
 print("ready", flush=True)
@@ -475,7 +477,7 @@ def test_another_process_may_migrate_first(path):
     late.execute("PRAGMA user_version = 0")  # as it was when the late one looked
 
     with pytest.raises(sqlite3.OperationalError, match="already exists"):
-        sqlite.migrate(late, path)
+        migrate(late, path)
 
     assert not late.in_transaction
     late.close()
@@ -549,7 +551,8 @@ def as_nobody(path):
     """Return what an unprivileged user is told when opening *path*."""
     script = (
         "import os\n"
-        "from mbuzz.server.storage.sqlite import SqliteStorage, migrations\n"
+        "from mbuzz.server.storage.schema import migrations\n"
+        "from mbuzz.server.storage.sqlite import SqliteStorage\n"
         "migrations()\n"
         "if os.geteuid() == 0: os.setuid(65534)\n"
         f"SqliteStorage({str(path)!r})"
