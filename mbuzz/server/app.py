@@ -79,9 +79,9 @@ class Application:
             return None
         return _Answering(deferred, partial(self._seen_off, request, began))
 
-    def settle(self) -> None:
+    def settle(self) -> bool:
         """Go on with what was begun, all of it together."""
-        self.storage.wake()
+        return self.storage.settle()
 
     def _begin(self, request: Request) -> Deferred | None:
         try:

@@ -66,7 +66,7 @@ class _Taking:
 class _Rows:
     """The transactions of the writer."""
 
-    stores: Any = None
+    stores: Any = None  # never asked for
 
     def __init__(self, folder: Path) -> None:
         self._db = sqlite3.connect(
@@ -96,9 +96,10 @@ class _Rows:
             done += size * 6
         return [len(events) for events in batches]
 
-    def begin(self) -> None:
+    def begin(self, *, patient: bool = True) -> bool:
         """Begin a transaction."""
         self._db.execute("BEGIN IMMEDIATE")
+        return True
 
     def commit(self) -> None:
         """Put the transaction on disk."""
@@ -111,7 +112,7 @@ class _Rows:
     def savepoint(self) -> None:
         """Do nothing: there are no parts to undo."""
 
-    undo = release = idle = savepoint
+    undo = release = savepoint
 
     def refusal(self, error: Exception) -> Exception:
         """Return *error*."""

@@ -46,9 +46,10 @@ class Begins(Protocol):
         """
         ...
 
-    def settle(self) -> None:
+    def settle(self) -> bool:
         """Go on with what was begun; called after each round of requests.
 
-        Until then others who take part may let the loop read on undisturbed.
+        On the loop as well, so for some ms at most: True asks for another call once
+        the loop has looked at who else is waiting.
         """
         ...

@@ -113,6 +113,8 @@ class IntakeApi:
 
         if batch_key is None:
             batch = Batch(key.tenant, key.account.policy, taken.calls)
+            # Calls about people may change much that was known of them.
+            wake = wake or any(type(call) is not TrackCall for call in taken.calls)
             future = self._storage.submit(record, batch, len(items), wake=wake)
             return Taking(self._storage, future, taken.reply, taken.calls, noted)
         digest = body_digest(request, envelope)

@@ -52,7 +52,8 @@ class Loop:
         self._calls: deque[tuple[Handler, Callable[..., object], tuple[Any, ...]]]
         self._calls = deque()
         self._asleep = False
-        self.after_round: Callable[[], object] | None = None
+        self.after_round: Callable[[], bool] | None = None  # True: again, soon
+        self._again = False
         self._longest_round = 0.0  # seconds, since somebody asked
         self._current: Handler | None = None
         self._alarm, self._bell = socket.socketpair()
@@ -103,7 +104,7 @@ class Loop:
         wait = self.deadlines.first() - self._clock.monotonic()
         wait = max(0.0, min(wait, longest, _LONGEST_SLEEP))
         self._asleep = True
-        ready = self._selector.select(0 if self._calls else wait)
+        ready = self._selector.select(0 if self._calls or self._again else wait)
         self._asleep = False
         self.now = self._clock.monotonic()
         for key, events in ready:
@@ -119,7 +120,7 @@ class Loop:
                 thing.expire()
         self._current = None
         if self.after_round is not None:
-            self.after_round()
+            self._again = self.after_round()
         spent = self._clock.monotonic() - self.now
         if spent > self._longest_round:
             self._longest_round = spent

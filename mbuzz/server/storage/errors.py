@@ -11,3 +11,10 @@ class StorageError(MbuzzError):
 
 class StorageBusyError(StorageError):
     """Storage cannot take more just now; the caller should try again shortly."""
+
+
+class TooLongError(Exception):
+    """A thread that lends the writer a hand has done so for long enough.
+
+    What it was at is undone, and the writer does it instead.
+    """

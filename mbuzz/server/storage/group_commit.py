@@ -1,4 +1,4 @@
-"""Group commit: one thread does all that waits in one transaction."""
+"""Group commit: all that waits is done in one transaction, by one thread at a time."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
 from itertools import groupby
+from math import inf
+from time import monotonic
 from typing import Any, Final, Protocol
 
 from mbuzz import guard
 from mbuzz.server.storage.condition import Condition
-from mbuzz.server.storage.errors import StorageBusyError, StorageError
+from mbuzz.server.storage.errors import (
+    StorageBusyError,
+    StorageError,
+    TooLongError,
+)
 from mbuzz.server.storage.port import Stores
 
 _logger = logging.getLogger("mbuzz.server")
@@ -21,17 +27,32 @@ _logger = logging.getLogger("mbuzz.server")
 _MOST_WAITING: Final = 2_000  # units of work; more would only wait longer
 _MOST_SIZE: Final = 20_000  # of all that waits, in rows
 _PER_COMMIT: Final = 4_000  # rows; more would only make others wait
+_HERE: Final = 512  # rows that `settle` does at a time, some ms of work
+_LENT: Final = 0.02  # seconds after which `settle` begins nothing more
+_QUICK: Final = 0.01  # seconds of a commit that `settle` may wait for
 
 Together = Callable[[Stores, Sequence[Any]], Sequence[Any]]
 
 
+class Bounded(Stores, Protocol):
+    """Stores that know until when they may be used; see `Stores.check_time`."""
+
+    until: float
+
+
 class Transactions(Protocol):
-    """What a database does for the writer, on the writer's thread."""
+    """What a database does for the writer, on one thread at a time."""
 
-    stores: Stores
+    @property
+    def stores(self) -> Bounded:
+        """Return the stores that work is done with."""
+        ...
 
-    def begin(self) -> None:
-        """Begin a transaction that may write."""
+    def begin(self, *, patient: bool = True) -> bool:
+        """Begin a transaction that may write.
+
+        Return whether it has; not *patient*, it does not wait for other processes.
+        """
         ...
 
     def commit(self) -> None:
@@ -58,10 +79,6 @@ class Transactions(Protocol):
         """Return what a caller is told of *error*."""
         ...
 
-    def idle(self) -> None:
-        """Use a moment in which nobody waits."""
-        ...
-
 
 class Work:
     """A unit of work, and its result once that is on disk.
@@ -84,6 +101,9 @@ class Work:
 class GroupCommit:
     """A queue of work, and the thread that empties it.
 
+    A thread that has nothing better to do may lend a hand (`settle`): it saves the
+    way to the writer and back, and the quarrel of two threads over the interpreter.
+
     Source: group commit; the more callers wait, the more share one sync of the disk.
     """
 
@@ -93,8 +113,10 @@ class GroupCommit:
         self._waiting: deque[Work] = deque()
         self._size = 0
         self._changed = threading.Condition()
+        self._turn = threading.Lock()  # held by the thread that uses the database
         self._closed = False
-        self._held = False  # something waits that the thread was not woken for
+        self._woken = False  # the writer is to do what waits
+        self._slow = False  # the latest commit took long
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -109,7 +131,7 @@ class GroupCommit:
         return len(self._waiting)
 
     def put(self, work: Work, *, wake: bool = True) -> None:
-        """Queue *work*; without *wake* it may wait until `wake` is called.
+        """Queue *work*; without *wake* it may wait until `wake` or `settle` is called.
 
         Raises:
             StorageBusyError: If the queue is full.
@@ -123,16 +145,48 @@ class GroupCommit:
             self._waiting.append(work)
             self._size += work.size
             if wake:
-                self._changed.notify()
-            else:
-                self._held = True
+                self._wake()
 
     def wake(self) -> None:
-        """Have done what was put without waking the thread."""
-        if self._held:
+        """Have the writer do what was put without waking it."""
+        if self._waiting and not self._woken:
             with self._changed:
-                self._held = False
-                self._changed.notify()
+                self._wake()
+
+    def _wake(self) -> None:
+        self._woken = True
+        self._changed.notify()
+
+    def settle(self) -> bool:
+        """Do here what was put without waking the writer; return whether some is left.
+
+        Never for long: what is much waits for the next call, and the writer does it
+        all where the disk is slow, another process writes or the work is no small one.
+        """
+        if self._woken or not self._waiting:
+            return False
+        if self._slow or not self._turn.acquire(blocking=False):
+            self.wake()
+            return False
+        try:
+            return self._settle()
+        finally:
+            self._database.stores.until = inf
+            with guard.swallowing("rollback"):  # an interrupt came in between
+                self._database.rollback()
+            self._turn.release()
+
+    def _settle(self) -> bool:
+        # Nothing is taken before it is sure that it can be done.
+        self._condition.begin()
+        begin = partial(self._database.begin, patient=False)
+        if not guard.attempt(begin, lambda _error: False):
+            self.wake()
+            return False
+        batch = self._take(_HERE)
+        self._database.stores.until = monotonic() + _LENT
+        guard.attempt(partial(self._carry_out, batch), partial(self._fail, batch))
+        return bool(self._waiting) and not self._woken
 
     def close(self) -> None:
         """Finish what is queued and end the thread."""
@@ -142,58 +196,85 @@ class GroupCommit:
         self._thread.join()
 
     def _run(self) -> None:
-        while batch := self._take():
-            begun = [w for w in batch if w.future.set_running_or_notify_cancel()]
-            guard.attempt(partial(self._commit, begun), partial(self._fail, begun))
-            if not self._waiting:
-                guard.attempt(self._database.idle, lambda _error: None)
+        while self._await():
+            with self._turn:
+                batch = self._take(_PER_COMMIT)
+                guard.attempt(partial(self._commit, batch), partial(self._fail, batch))
 
-    def _take(self) -> list[Work]:
-        """Return what shares the next transaction; nothing at the end."""
+    def _await(self) -> bool:
+        """Wait for something to do; return False at the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            batch: list[Work] = []
-            size = 0
-            while self._waiting and (not batch or size < _PER_COMMIT):
+            self._changed.wait_for(lambda: self._woken or self._closed)
+            return self._woken or bool(self._waiting)
+
+    def _take(self, most: int) -> list[Work]:
+        """Return what shares the next transaction, *most* rows or one unit."""
+        batch: list[Work] = []
+        size = 0
+        with self._changed:
+            while self._waiting and (not batch or size + self._waiting[0].size <= most):
                 work = self._waiting.popleft()
-                batch.append(work)
                 size += work.size
+                if work.future.running() or work.future.set_running_or_notify_cancel():
+                    batch.append(work)
             self._size -= size
-            return batch
+            self._woken = self._woken and bool(self._waiting)
+        return batch
 
     def _commit(self, batch: list[Work]) -> None:
+        if batch:
+            self._condition.begin()
+            self._database.begin()
+            self._carry_out(batch)
+
+    def _carry_out(self, batch: list[Work]) -> None:
         """Do everything in one transaction; a failure costs its own work only."""
-        if not batch:
-            return
-        self._condition.begin()
-        self._database.begin()
+        done: list[Work] = []
         for group in _groups(batch):
-            self._perform(group)
+            if not self._perform(group):
+                break
+            done += group
+        began = monotonic()
         self._database.commit()
+        self._slow = monotonic() - began > _QUICK
         with guard.swallowing("commit noted"):  # it is on disk, whoever hears of it
-            self._condition.committed(sum(work.size for work in batch))
-        for work in batch:
+            self._condition.committed(sum(work.size for work in done))
+        if len(done) < len(batch):
+            self._put_back(batch[len(done) :])
+        for work in done:
             if work.failed is not None:
                 work.future.set_exception(work.failed)
             else:
                 work.future.set_result(work.result)
 
-    def _perform(self, group: list[Work]) -> None:
+    def _put_back(self, batch: list[Work]) -> None:
+        with self._changed:
+            self._waiting.extendleft(reversed(batch))
+            self._size += sum(work.size for work in batch)
+            self._wake()
+
+    def _perform(self, group: list[Work]) -> bool:
+        """Do a group; return whether it is done, else it has taken too long."""
         self._database.savepoint()
-        guard.attempt(
+        done = guard.attempt(
             partial(_do, group, self._database.stores), partial(self._undo, group)
         )
         self._database.release()
+        return done
 
-    def _undo(self, group: list[Work], error: Exception) -> None:
+    def _undo(self, group: list[Work], error: Exception) -> bool:
         self._database.undo()
+        if isinstance(error, TooLongError):
+            return False
         if len(group) == 1:
             (work,) = group
             work.failed = self._database.refusal(error)
-            return
+            return True
         _logger.warning("merged writes are tried one by one (units=%d)", len(group))
+        self._database.stores.until = inf  # rare enough
         for work in group:
             self._perform([work])
+        return True
 
     def _fail(self, batch: list[Work], error: Exception) -> None:
         """Answer a whole batch whose transaction could not be committed."""
@@ -217,12 +298,13 @@ def _groups(batch: list[Work]) -> Iterator[list[Work]]:
             yield list(group)
 
 
-def _do(group: list[Work], stores: Stores) -> None:
+def _do(group: list[Work], stores: Stores) -> bool:
     together = group[0].together
     if together is None:
         (work,) = group
         work.result = work.payload(stores)
-        return
+        return True
     results = together(stores, [work.payload for work in group])
     for work, result in zip(group, results, strict=True):
         work.result = result
+    return True

@@ -135,6 +135,13 @@ class Stores(Protocol):
     @property
     def jobs(self) -> JobStore: ...
 
+    def check_time(self) -> None:
+        """Raise `TooLongError` if the writer had better go on with this.
+
+        To be called before anything that may take a millisecond or more.
+        """
+        ...
+
 
 class Storage(Protocol):
     """A database: work is handed in, so that many writers can share one commit."""
@@ -161,7 +168,7 @@ class Storage(Protocol):
         The future has its result once that is on disk, else what went wrong. Where
         *together* fails, each payload is tried by itself, so that one bad one does
         not cost the others theirs. *size* is the payload's share of a transaction.
-        Without *wake* it may not begin before `wake` is called.
+        Without *wake* it may not begin before `wake` or `settle` is called.
 
         Raises:
             StorageBusyError: If the queue of writers is full.
@@ -171,6 +178,13 @@ class Storage(Protocol):
 
     def wake(self) -> None:
         """Begin with what was submitted without waking the writer."""
+        ...
+
+    def settle(self) -> bool:
+        """Do what was submitted without waking the writer: here, if that is quick.
+
+        Return whether some is left for the next call; what takes long the writer does.
+        """
         ...
 
     def outcome(self, future: Future[R]) -> R:

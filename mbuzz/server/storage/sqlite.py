@@ -34,6 +34,7 @@ _COMMIT_WITHIN = 30.0  # seconds that a writer waits for its commit
 _IDLE_READERS = 8
 _BUSY_TIMEOUT = 5.0  # seconds for another process, such as `mbuzz keys`, to finish
 _BUSY_PAUSE = 0.05  # seconds
+_LOCK_PAUSE = 0.001  # seconds
 _PROBE_WITHIN = 2.0  # seconds for a check that writes
 _PASSING: Final = frozenset(  # errors that may be over by the next try
     {
@@ -86,9 +87,7 @@ class SqliteStorage:
         self._turns = Turns(self._where, _BUSY_TIMEOUT)
         self._refused: str | None = None  # why, in the transaction that is open
         self._trouble: str | None = None  # why the latest transaction failed
-        stores = SqlStores(SqliteConnection(self._writer))
-        self.stores: Stores = stores
-        self._accounts = stores.accounts
+        self.stores = SqlStores(SqliteConnection(self._writer))
         self._accounts_version = 0  # as of the latest commit
         self._commits = GroupCommit(self, "mbuzz-sqlite", self.condition)
         self._process = getpid()
@@ -120,8 +119,7 @@ class SqliteStorage:
             try:
                 return self._prepared_writer()
             except sqlite3.Error as error:
-                busy = getattr(error, "sqlite_errorcode", 0) & 0xFF
-                if busy != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                if not _is_busy(error) or time.monotonic() > give_up:
                     raise StorageError(cannot_open(self.path, error)) from error
             # SQLite itself does not wait where several processes open a new file.
             time.sleep(_BUSY_PAUSE)
@@ -139,6 +137,7 @@ class SqliteStorage:
             writer.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
             writer.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten
             migrate(writer, self.path)
+            writer.execute("PRAGMA busy_timeout = 0")  # `begin` waits, if it may
             undo.pop_all()
         return writer
 
@@ -176,7 +175,7 @@ class SqliteStorage:
     ) -> Future[R]:
         """Have *payload* worked on with all others that wait for the same *together*.
 
-        Without *wake* it may not begin before `wake` is called.
+        Without *wake* it may not begin before `wake` or `settle` is called.
 
         Raises:
             StorageBusyError: If the queue of writers is full.
@@ -190,6 +189,10 @@ class SqliteStorage:
         """Begin with what was submitted without waking the writer."""
         if not self._pending:
             self._commits.wake()
+
+    def settle(self) -> bool:
+        """Do here what was submitted without waking the writer, if that is quick."""
+        return not self._pending and self._commits.settle()
 
     @staticmethod
     def outcome(future: Future[R], within: float | None = None) -> R:
@@ -206,12 +209,32 @@ class SqliteStorage:
 
     # -- the writer's transactions --
 
-    def begin(self) -> None:
-        """Begin a transaction that may write."""
+    def begin(self, *, patient: bool = True) -> bool:
+        """Begin a transaction that may write; not *patient*, only if nobody else does.
+
+        Return whether it has begun.
+        """
         self._check_file()
         self._refused = None
+        if not patient:
+            return self._turns.free() and self._has_begun()
+        give_up = time.monotonic() + _BUSY_TIMEOUT
         with self._noted(), self._turns.taken():
+            while not self._has_begun():
+                if time.monotonic() > give_up:
+                    raise sqlite3.OperationalError("database is locked")
+                time.sleep(_LOCK_PAUSE)
+        return True
+
+    def _has_begun(self) -> bool:
+        """Begin, unless another process writes just now."""
+        try:
             self._writer.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if _is_busy(error):
+                return False
+            raise
+        return True
 
     def commit(self) -> None:
         """Put the transaction on disk."""
@@ -219,7 +242,7 @@ class SqliteStorage:
             self._writer.execute("COMMIT")
         self._trouble = self._refused
         # Not before: who looks a key up until then still finds the old one.
-        self._accounts_version = self._accounts.version
+        self._accounts_version = self.stores.accounts.version
 
     def rollback(self) -> None:
         """Undo the transaction, if there is one."""
@@ -257,9 +280,6 @@ class SqliteStorage:
         except sqlite3.Error as error:
             self._trouble = str(error)
             raise
-
-    def idle(self) -> None:
-        """Do nothing; the log moves to the file by itself."""
 
     @property
     def accounts_version(self) -> int:
@@ -368,3 +388,8 @@ class SqliteStorage:
             reader.raw.close()
         self._writer.close()
         self._turns.close()
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    """Tell whether another process only had to finish."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY

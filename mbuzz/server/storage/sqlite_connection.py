@@ -5,11 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from itertools import chain
+from math import inf
+from time import monotonic
 from typing import Final, TypeVar
 
 from mbuzz.server.storage.account_sql import SqlAccountStore
 from mbuzz.server.storage.bulk_sql import SqlBulkStore, insert_sql
 from mbuzz.server.storage.connection import Params, Row
+from mbuzz.server.storage.errors import TooLongError
 from mbuzz.server.storage.job_sql import SqlJobStore
 from mbuzz.server.storage.port import Stores
 from mbuzz.server.storage.report_sql import SqlReportStore
@@ -66,6 +69,12 @@ class SqlStores:
         self.reports = SqlReportStore(connection)
         self.privacy = SqlPrivacyStore(connection)
         self.jobs = SqlJobStore(connection)
+        self.until = inf  # the monotonic moment from which it has taken too long
+
+    def check_time(self) -> None:
+        """Raise `TooLongError` if it has taken too long."""
+        if self.until < monotonic():
+            raise TooLongError
 
 
 class Reader:

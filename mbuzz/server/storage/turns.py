@@ -47,6 +47,18 @@ class Turns:
             if held and self._folder is not None:
                 fcntl.flock(self._folder, fcntl.LOCK_UN)
 
+    def free(self) -> bool:
+        """Tell whether nobody waits for a turn."""
+        if self._folder is not None:
+            try:
+                fcntl.flock(self._folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            except OSError:  # a file system without such locks
+                return True
+            fcntl.flock(self._folder, fcntl.LOCK_UN)
+        return True
+
     def _wait(self, folder: int) -> bool:
         give_up = time.monotonic() + self._patience
         while True:

@@ -49,6 +49,7 @@ def _record(stores: Stores, batch: Batch, plain: PlainEvents) -> list[Recorded]:
         if type(call) is TrackCall:
             done = plain.take(call, batch.policy)
         if done is None:
+            stores.check_time()
             plain.flush()  # one by one, the database must have all that came before
             done = process(stores.tracking, batch.tenant, batch.policy, call)
             plain.after(call, done)

@@ -105,7 +105,7 @@ def test_handler_that_fails_is_abandoned_and_others_go_on(loop, pair, caplog):
 
 def test_round_that_fails_is_settled_for_whoever_took_part(loop):
     bad, began, settled = Recorder(LookupError()), [], []
-    loop.after_round = lambda: settled.extend(began)
+    loop.after_round = lambda: bool(settled.extend(began))
     loop.call_soon(Recorder(), began.append, 1)
     loop.call_soon(bad, bad.handle, READ)
 

@@ -8,6 +8,8 @@ import sys
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -275,6 +277,90 @@ def test_close_finishes_what_nobody_woke_the_writer_for(storage, path):
 
     assert begun.done()
     assert visitors(path) == ["v1"]
+
+
+def where(ran, stores, payloads):
+    ran.append(threading.current_thread())
+    return together(stores, payloads)
+
+
+def test_settling_does_on_its_own_thread_what_nobody_woke_the_writer_for(storage, path):
+    ran = []
+    futures = [storage.submit(partial(where, ran), f"v{n}", wake=False) for n in "12"]
+    assert not futures[0].done()
+
+    assert not storage.settle()
+
+    assert all(future.done() for future in futures)
+    assert set(ran) == {threading.current_thread()}
+    assert visitors(path) == ["v1", "v2"]
+
+
+def test_settling_takes_much_in_pieces(storage, path):
+    payloads = [f"v{number}" for number in range(4)]
+    futures = [storage.submit(together, one, 300, wake=False) for one in payloads]
+
+    pieces = 1
+    while storage.settle():
+        pieces += 1
+
+    assert pieces == len(payloads)
+    assert all(future.done() for future in futures)
+    assert visitors(path) == payloads
+
+
+def test_settling_leaves_to_the_writer_what_another_process_holds_up(storage, path):
+    ran = []
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        begun = storage.submit(partial(where, ran), "v1", wake=False)
+
+        assert not storage.settle()
+        assert not begun.done()
+        other.execute("ROLLBACK")
+
+    assert begun.result(PATIENCE)
+    assert threading.current_thread() not in ran
+    assert visitors(path) == ["v1"]
+
+
+def test_settling_leaves_to_the_writer_what_takes_long(storage, path):
+    here = threading.current_thread()
+    order = []
+
+    def long(stores, payloads):
+        order.append((payloads[0], threading.current_thread() is here))
+        done = together(stores, payloads)
+        while threading.current_thread() is here:
+            stores.check_time()
+        return done
+
+    futures = [
+        storage.submit(work, name, wake=False)
+        for work, name in ((together, "v1"), (long, "v2"), (together, "v3"))
+    ]
+
+    assert not storage.settle()
+
+    assert futures[0].done()
+    assert len({future.result(PATIENCE) for future in futures}) == 3
+    assert order == [("v2", True), ("v2", False)]
+    assert visitors(path) == ["v1", "v2", "v3"]
+
+
+def test_interrupt_while_settling_leaves_nothing_half_done(storage, path):
+    def interrupted(stores, payloads):
+        together(stores, payloads)
+        raise KeyboardInterrupt
+
+    begun = storage.submit(interrupted, "v1", wake=False)
+
+    with pytest.raises(KeyboardInterrupt):
+        storage.settle()
+
+    assert not begun.done()
+    storage.write(add("v2"))
+    assert visitors(path) == ["v2"]
 
 
 def test_what_cannot_be_begun_fails_and_the_next_does_not(storage, path):
