@@ -33,6 +33,9 @@ _STATUS: Final = re.compile(r"([2-5][0-9]{2}) [^\x00-\x1f\x7f]*")
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE: Final = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 _BODILESS: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+_GOES_ON: Final = b"\r\n"  # how a head ends
+_GOES_ON_10: Final = b"Connection: keep-alive\r\n\r\n"
+_ENDS: Final = b"Connection: close\r\n\r\n"
 _CODES: Final = {  # the machine words of the server's own answers
     400: "bad_request",
     408: "request_timeout",
@@ -74,25 +77,28 @@ def whole_answer(response: Response, *, keep: bool, http11: bool) -> bytes:
     Raises:
         ValueError: If a header cannot go on the wire as it is.
     """
-    status = response.status_line
-    if _STATUS.fullmatch(status) is None:
-        raise ValueError(f"status must look like '200 OK', got {status!r}")
-    lines = [f"HTTP/1.1 {status}\r\n"]
-    for name, value in response.headers:
-        if _checked(name, value) not in ("content-length", "date"):
+    status, body, headers = response
+    lines = [_first_line(response.status_line)]
+    plain = _is_plain("".join([value for _, value in headers]))  # asked once for all
+    for name, value in headers:
+        folded = _folded(name) if plain else _checked(name, value)
+        if folded not in ("content-length", "date"):
             lines.append(f"{name}: {value}\r\n")
-    if keep:
-        end = "\r\n" if http11 else "Connection: keep-alive\r\n\r\n"
-    else:
-        end = "Connection: close\r\n\r\n"
-    body = response.body
-    if response.status in _BODILESS:
-        body = b""
-    else:
-        end = f"Content-Length: {len(body)}\r\n{end}"
     head = "".join(lines).encode("latin-1")
     date = _date(SYSTEM_CLOCK.now_ms() // 1000)
-    return b"".join((head, date, end.encode("ascii"), body))
+    if status in _BODILESS:
+        body, length = b"", b""
+    else:
+        length = b"Content-Length: %d\r\n" % len(body)
+    end = (_GOES_ON if http11 else _GOES_ON_10) if keep else _ENDS
+    return b"".join((head, date, length, end, body))
+
+
+@lru_cache(maxsize=64)
+def _first_line(status: str) -> str:
+    if _STATUS.fullmatch(status) is None:
+        raise ValueError(f"status must look like '200 OK', got {status!r}")
+    return f"HTTP/1.1 {status}\r\n"
 
 
 @lru_cache(maxsize=1)
@@ -270,12 +276,16 @@ def _checked(name: str, value: str) -> str:
         ValueError: If the header cannot go on the wire, or is not the application's.
     """
     folded = _folded(name)
-    plain = value.isascii() and value.isprintable()  # much the cheaper question
-    if not plain and not _VALUE.fullmatch(value):
+    if not _is_plain(value) and not _VALUE.fullmatch(value):
         raise ValueError(f"header {name!r} has a character it may not have")
     if folded == "content-length" and not value.isdecimal():
         raise ValueError(f"Content-Length is no number: {value!r}")
     return folded
+
+
+def _is_plain(value: str) -> bool:
+    """Tell whether *value* surely may be sent; much the cheaper question."""
+    return value.isascii() and value.isprintable()
 
 
 @lru_cache(maxsize=256)

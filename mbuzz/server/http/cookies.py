@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from mbuzz import protocol
 from mbuzz.server.http.response import Headers
 from mbuzz.server.model import Call, TrackCall
+
+_NONE: Final = frozenset({None, ""})
 
 
 def visitor_cookies(events: object, calls: Iterable[Call]) -> Headers:
@@ -16,16 +19,14 @@ def visitor_cookies(events: object, calls: Iterable[Call]) -> Headers:
     else's before is answered with that one's ids, which are no business of a browser.
     """
     assert isinstance(events, list)
-    people = {(item.get("visitor_id"), item.get("session_id")) for item in events}
-    visitors = {visitor for visitor, _ in people if visitor}
-    if len(visitors) != 1 or any("visitor_id" not in item for item in events):
+    visitor = _one_visitor(events)
+    if visitor is None:
         return ()
-    (visitor,) = visitors
     said = [call for call in calls if isinstance(call, TrackCall)]
     if any(call.visitor_id not in (visitor, None) for call in said):
         return ()
-    sessions = {session for visitor, session in people if visitor and session}
-    known = {call.session_id for call in said if call.session_id}
+    sessions = {item["session_id"] for item in events if item["visitor_id"]} - _NONE
+    known = {call.session_id for call in said} - _NONE
     headers = [
         _cookie(protocol.VISITOR_COOKIE, visitor, protocol.VISITOR_COOKIE_MAX_AGE)
     ]
@@ -36,6 +37,19 @@ def visitor_cookies(events: object, calls: Iterable[Call]) -> Headers:
             )
         )
     return tuple(headers)
+
+
+def _one_visitor(events: Sequence[Mapping[str, str | None]]) -> str | None:
+    visitor = None
+    for item in events:
+        if "visitor_id" not in item:
+            return None
+        found = item["visitor_id"]
+        if found and found != visitor:
+            if visitor:
+                return None
+            visitor = found
+    return visitor
 
 
 def _cookie(name: str, value: str, max_age: int) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from mbuzz.server.http.request_head import (
     Head,
     RequestError,
     check_line,
-    parse_head,
+    read_head,
 )
 
 _EMPTY_LINES: Final = (b"\r\n", b"\n")
@@ -102,7 +102,7 @@ class Incoming:
         if end < 0:
             return None
         block = bytes(self._buffer[:end])
-        head = parse_head(block)
+        head = read_head(block)
         head.expects_continue()  # it may expect the moon
         self._need = head.body_length(max_body)
         begin = end + (2 if self._buffer[end : end + 1] == b"\r" else 1)

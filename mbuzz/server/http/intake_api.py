@@ -168,8 +168,9 @@ def _items(envelope: Mapping[str, object]) -> list[object]:
 
 def _own_visitor(request: Request) -> str | None:
     """Return the visitor of the request's own cookie, if it is well-formed."""
-    value = unquote(request.cookie(protocol.VISITOR_COOKIE) or "")
-    return value if protocol.WIRE_ID.fullmatch(value) else None
+    given = request.cookie(protocol.VISITOR_COOKIE)
+    value = unquote(given) if given else ""
+    return value if value and protocol.WIRE_ID.fullmatch(value) else None
 
 
 def _check_items(
@@ -185,7 +186,8 @@ def _check_items(
             checked.append(check_item(item, timing, cookie_visitor))
         except InvalidError as error:
             checked.append(error)
-    if request.header("Sec-GPC") == "1" or request.header("DNT") == "1":
+    environ = request.environ
+    if environ.get("HTTP_SEC_GPC") == "1" or environ.get("HTTP_DNT") == "1":
         for one in checked:
             if isinstance(one, Checked) and isinstance(one.call, TrackCall):
                 refused = one.call.refused | {"gpc"}

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 from mbuzz import protocol
 from mbuzz.server.http.errors import HttpError
+from mbuzz.server.model import EMPTY
 
 Environ = Mapping[str, Any]
 
@@ -21,9 +22,11 @@ class Request:
     def __init__(self, environ: Environ) -> None:
         self.environ = environ
         self.method = str(environ.get("REQUEST_METHOD", "GET")).upper()
-        raw_path = str(environ.get("PATH_INFO", "")) or "/"
-        self.path = raw_path.encode("latin-1", "replace").decode("utf-8", "replace")
-        self.parameters: Mapping[str, str] = {}  # of the path, by name
+        path = str(environ.get("PATH_INFO", "")) or "/"
+        if not path.isascii():
+            path = path.encode("latin-1", "replace").decode("utf-8", "replace")
+        self.path = path
+        self.parameters: Mapping[str, str] = EMPTY  # of the path, by name
         self.route = ""  # the path as the table of routes has it, once that is known
         self.key_id = ""  # the public id of the key that it came with
         self.answer_headers: list[tuple[str, str]] = []  # of whatever is answered
@@ -62,7 +65,10 @@ class Request:
         Not by `http.cookies`: it stops at the first cookie it finds malformed, such
         as another program's with JSON inside, and what comes after that is lost.
         """
-        for pair in (self.header("Cookie") or "").split(";"):
+        cookies = self.environ.get("HTTP_COOKIE")
+        if not cookies:
+            return None
+        for pair in str(cookies).split(";"):
             key, _, value = pair.strip().partition("=")
             if key == name:
                 return value
@@ -137,7 +143,7 @@ class Request:
         try:
             # A byte order mark is no part of JSON, but editors and shells write it.
             text = body.decode("utf-8-sig")
-            if not text.strip():
+            if not text or text.isspace():
                 raise ValueError("it is empty")
             return _DECODER.decode(text)
         except RecursionError:

@@ -9,6 +9,7 @@ Source: RFC 9112, sections 2.2 to 6; PEP 3333, "environ Variables".
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
@@ -16,6 +17,9 @@ from urllib.parse import unquote_to_bytes
 MAX_LINE: Final = 16_384  # bytes of the request line, and of one header
 MAX_HEAD: Final = 65_536  # bytes of all headers
 MAX_HEADERS: Final = 100
+
+_SHORT: Final = 1_024  # bytes of a head that may be remembered
+_REMEMBERED: Final = 512  # heads
 
 _WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _WORD_BYTES: Final = frozenset(
@@ -48,7 +52,7 @@ class Head(NamedTuple):
     path: str  # percent-decoded bytes as latin-1, the way PEP 3333 wants text
     query: str
     minor: int  # of HTTP/1.x
-    headers: dict[str, str]  # by their name in the WSGI environ
+    headers: Mapping[str, str]  # by their name in the WSGI environ
 
     @property
     def keeps_alive(self) -> bool:
@@ -95,6 +99,17 @@ class Head(NamedTuple):
         return int(declared)
 
 
+def read_head(block: bytes) -> Head:
+    """Return what *block* says, as `parse_head` does.
+
+    A client that keeps its connection says the same, or nearly, time after time.
+
+    Raises:
+        RequestError: If it is malformed, ambiguous or over a limit.
+    """
+    return (_parsed if len(block) <= _SHORT else parse_head)(block)
+
+
 def parse_head(block: bytes) -> Head:
     """Return what *block* says: the request line and headers, each with its line end.
 
@@ -126,6 +141,9 @@ def parse_head(block: bytes) -> Head:
     if "%" in path:
         path = unquote_to_bytes(path.encode("latin-1")).decode("latin-1")
     return Head(method, path, query, int(minor), headers)
+
+
+_parsed = lru_cache(maxsize=_REMEMBERED)(parse_head)
 
 
 def check_line(line: bytes | bytearray, limit: int) -> None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import cache
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 from mbuzz.server.http.errors import HttpError
 
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
+_JSON: Final = ("Content-Type", "application/json; charset=utf-8")
+
 Headers = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Response:
+class Response(NamedTuple):
     """An HTTP answer."""
 
     status: int = 200
@@ -26,22 +27,23 @@ class Response:
     @property
     def status_line(self) -> str:
         """Return the status with its reason, as WSGI wants it."""
-        return f"{self.status} {HTTPStatus(self.status).phrase}"
+        return _status_line(self.status)
 
     def with_headers(self, headers: Sequence[tuple[str, str]]) -> Response:
         """Return the same answer with more headers."""
-        return Response(
-            status=self.status, body=self.body, headers=(*self.headers, *headers)
-        )
+        return Response(self.status, self.body, (*self.headers, *headers))
+
+
+@cache
+def _status_line(status: int) -> str:
+    return f"{status} {HTTPStatus(status).phrase}"
 
 
 def json_response(
     value: Mapping[str, object], status: int = 200, headers: Headers = ()
 ) -> Response:
     """Return *value* as JSON."""
-    body = _ENCODER.encode(value).encode()
-    kind = ("Content-Type", "application/json; charset=utf-8")
-    return Response(status=status, body=body, headers=(kind, *headers))
+    return Response(status, _ENCODER.encode(value).encode(), (_JSON, *headers))
 
 
 def html_response(page: str, status: int = 200, headers: Headers = ()) -> Response:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mbuzz.buckets import Buckets
 from mbuzz.clock import Clock
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Allowance:
+class Allowance(NamedTuple):
     """What a key may still do; `reset_after` and `retry_after` are seconds."""
 
     allowed: bool

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -69,8 +69,7 @@ def _minute(text: str) -> int:
     return to_ms(datetime.fromisoformat(text).replace(tzinfo=UTC))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timing:
+class Timing(NamedTuple):
     """When a batch arrived, its client's error of clock, the account's currency."""
 
     received_at_ms: int
@@ -93,19 +92,13 @@ class Timing:
 
         Source: Segment and PostHog correct the client's clock in the same way.
         """
-        try:
-            skew = received_at_ms - parse(sent_at)
-        except BadTimeError:
-            skew = 0
-        if not _SKEW_FROM_MS < abs(skew) < _SKEW_TO_MS:
-            skew = 0
-        return cls(
-            received_at_ms=received_at_ms,
-            skew_ms=skew,
-            currency=currency,
-            any_age=any_age,
-            max_age_days=max_age_days,
-        )
+        skew = 0
+        if sent_at is not None:
+            with suppress(BadTimeError):
+                skew = received_at_ms - parse(sent_at)
+            if not _SKEW_FROM_MS < abs(skew) < _SKEW_TO_MS:
+                skew = 0
+        return cls(received_at_ms, skew, currency, any_age, max_age_days)
 
     def resolve(self, value: object) -> Moment:
         """Return when it happened; None is now.
