@@ -112,7 +112,7 @@ class _Rows:
     def savepoint(self) -> None:
         """Do nothing: there are no parts to undo."""
 
-    undo = release = savepoint
+    undo = release = tidy = savepoint
 
     def refusal(self, error: Exception) -> Exception:
         """Return *error*."""

@@ -28,6 +28,8 @@ _MOST_WAITING: Final = 2_000  # units of work; more would only wait longer
 _MOST_SIZE: Final = 20_000  # of all that waits, in rows
 _PER_COMMIT: Final = 4_000  # rows; more would only make others wait
 _HERE: Final = 512  # rows that `settle` does at a time, some ms of work
+_MUCH: Final = 12_000  # written, as `_written` counts: some 3,000 pages of SQLite's
+_A_COMMIT: Final = 24  # rows that a commit counts for, however small
 _LENT: Final = 0.02  # seconds after which `settle` begins nothing more
 _QUICK: Final = 0.01  # seconds of a commit that `settle` may wait for
 
@@ -75,6 +77,13 @@ class Transactions(Protocol):
         """End the part."""
         ...
 
+    def tidy(self) -> None:
+        """Do what is due after much was written, on the writer's thread.
+
+        Called twice: others may commit meanwhile, then once more while nobody may.
+        """
+        ...
+
     def refusal(self, error: Exception) -> Exception:
         """Return what a caller is told of *error*."""
         ...
@@ -117,6 +126,7 @@ class GroupCommit:
         self._closed = False
         self._woken = False  # the writer is to do what waits
         self._slow = False  # the latest commit took long
+        self._written = 0  # rows since the latest `tidy`, roughly
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -197,15 +207,26 @@ class GroupCommit:
 
     def _run(self) -> None:
         while self._await():
-            with self._turn:
-                batch = self._take(_PER_COMMIT)
-                guard.attempt(partial(self._commit, batch), partial(self._fail, batch))
+            if self._woken or self._closed:
+                with self._turn:
+                    batch = self._take(_PER_COMMIT)
+                    guard.attempt(
+                        partial(self._commit, batch), partial(self._fail, batch)
+                    )
+            if self._written >= _MUCH:
+                self._written = 0
+                with guard.swallowing("tidy"):
+                    self._database.tidy()
+                    with self._turn:
+                        self._database.tidy()
 
     def _await(self) -> bool:
         """Wait for something to do; return False at the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._woken or self._closed)
-            return self._woken or bool(self._waiting)
+            self._changed.wait_for(
+                lambda: self._woken or self._closed or self._written >= _MUCH
+            )
+            return not self._closed or bool(self._waiting)
 
     def _take(self, most: int) -> list[Work]:
         """Return what shares the next transaction, *most* rows or one unit."""
@@ -239,6 +260,10 @@ class GroupCommit:
         self._slow = monotonic() - began > _QUICK
         with guard.swallowing("commit noted"):  # it is on disk, whoever hears of it
             self._condition.committed(sum(work.size for work in done))
+        self._written += sum(work.size for work in done) + _A_COMMIT
+        if self._written >= _MUCH:
+            with self._changed:
+                self._changed.notify()
         if len(done) < len(batch):
             self._put_back(batch[len(done) :])
         for work in done:

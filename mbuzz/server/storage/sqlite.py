@@ -49,7 +49,7 @@ _PASSING: Final = frozenset(  # errors that may be over by the next try
     }
 )
 _CACHE_KIB: Final = 65_536
-_CHECKPOINT_PAGES: Final = 4_000  # of the log; then they move to the file
+_CHECKPOINT_PAGES: Final = 16_000  # of the log, should `tidy` not get on with it
 
 
 class SqliteStorage:
@@ -83,6 +83,7 @@ class SqliteStorage:
 
     def _open(self) -> None:
         self._writer = self._open_writer()
+        self._mover: sqlite3.Connection | None = None
         self._file = identity(self._where)
         self._turns = Turns(self._where, _BUSY_TIMEOUT)
         self._refused: str | None = None  # why, in the transaction that is open
@@ -281,6 +282,14 @@ class SqliteStorage:
             self._trouble = str(error)
             raise
 
+    def tidy(self) -> None:
+        """Move what the log has to the file; others may read and write meanwhile."""
+        if self._memory:
+            return
+        if self._mover is None:
+            self._mover = self._connect()
+        self._mover.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
     @property
     def accounts_version(self) -> int:
         """Return what grows when accounts, keys or users were changed through this."""
@@ -384,6 +393,8 @@ class SqliteStorage:
         if self._pending or self._process != getpid():  # nothing of it is ours
             return
         self._commits.close()
+        if self._mover is not None:
+            self._mover.close()
         for reader in self._idle_readers:
             reader.raw.close()
         self._writer.close()
