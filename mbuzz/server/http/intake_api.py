@@ -267,7 +267,8 @@ class Taking:
             HttpError: If the batch is refused after all.
             StorageBusyError: If it cannot be stored just now.
         """
-        self._storage.wake()  # whoever waits here has nothing more to begin
+        if not self._future.done():
+            self._storage.wake()  # whoever waits here has nothing more to begin
         reply = self._reply(self._storage.outcome(self._future))
         self._noted(reply)
         return json_response(reply, 202, visitor_cookies(reply["events"], self._calls))

@@ -30,6 +30,7 @@ _PER_COMMIT: Final = 4_000  # rows; more would only make others wait
 _HERE: Final = 512  # rows that `settle` does at a time, some ms of work
 _MUCH: Final = 12_000  # written, as `_written` counts: some 3,000 pages of SQLite's
 _A_COMMIT: Final = 24  # rows that a commit counts for, however small
+_GRACE: Final = 0.005  # seconds until the writer does what `settle` could not
 _LENT: Final = 0.02  # seconds after which `settle` begins nothing more
 _QUICK: Final = 0.01  # seconds of a commit that `settle` may wait for
 
@@ -125,6 +126,7 @@ class GroupCommit:
         self._turn = threading.Lock()  # held by the thread that uses the database
         self._closed = False
         self._woken = False  # the writer is to do what waits
+        self._asked = False  # `settle` came while the writer was at work
         self._slow = False  # the latest commit took long
         self._written = 0  # rows since the latest `tidy`, roughly
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -175,28 +177,38 @@ class GroupCommit:
         """
         if self._woken or not self._waiting:
             return False
-        if self._slow or not self._turn.acquire(blocking=False):
+        if self._slow:
             self.wake()
             return False
+        if not self._turn.acquire(blocking=False):
+            with self._changed:
+                self._asked = True
+                self._changed.notify()
+            return False
+        self._asked = False
+        done: list[Work] = []
         try:
-            return self._settle()
+            done = self._settle()
         finally:
             self._database.stores.until = inf
             with guard.swallowing("rollback"):  # an interrupt came in between
                 self._database.rollback()
             self._turn.release()
+        _answer(done)
+        return bool(self._waiting) and not self._woken
 
-    def _settle(self) -> bool:
+    def _settle(self) -> list[Work]:
         # Nothing is taken before it is sure that it can be done.
         self._condition.begin()
         begin = partial(self._database.begin, patient=False)
         if not guard.attempt(begin, lambda _error: False):
             self.wake()
-            return False
+            return []
         batch = self._take(_HERE)
         self._database.stores.until = monotonic() + _LENT
-        guard.attempt(partial(self._carry_out, batch), partial(self._fail, batch))
-        return bool(self._waiting) and not self._woken
+        return guard.attempt(
+            partial(self._carry_out, batch), partial(self._fail, batch)
+        )
 
     def close(self) -> None:
         """Finish what is queued and end the thread."""
@@ -207,12 +219,9 @@ class GroupCommit:
 
     def _run(self) -> None:
         while self._await():
-            if self._woken or self._closed:
-                with self._turn:
-                    batch = self._take(_PER_COMMIT)
-                    guard.attempt(
-                        partial(self._commit, batch), partial(self._fail, batch)
-                    )
+            if self._called:
+                # Not in its turn: who hears of it may have more, and do that at once.
+                _answer(self._write())
             if self._written >= _MUCH:
                 self._written = 0
                 with guard.swallowing("tidy"):
@@ -220,13 +229,29 @@ class GroupCommit:
                     with self._turn:
                         self._database.tidy()
 
+    def _write(self) -> list[Work]:
+        with self._turn:
+            batch = self._take(_PER_COMMIT)
+            return guard.attempt(
+                partial(self._commit, batch), partial(self._fail, batch)
+            )
+
     def _await(self) -> bool:
         """Wait for something to do; return False at the end."""
         with self._changed:
             self._changed.wait_for(
-                lambda: self._woken or self._closed or self._written >= _MUCH
+                lambda: self._called or self._asked or self._written >= _MUCH
             )
+            if self._asked:
+                # Whoever asked hears of what was done, and most likely asks again.
+                self._changed.wait_for(lambda: self._called or not self._asked, _GRACE)
+                self._woken = self._woken or self._asked
+                self._asked = False
             return not self._closed or bool(self._waiting)
+
+    @property
+    def _called(self) -> bool:
+        return self._woken or self._closed
 
     def _take(self, most: int) -> list[Work]:
         """Return what shares the next transaction, *most* rows or one unit."""
@@ -242,14 +267,18 @@ class GroupCommit:
             self._woken = self._woken and bool(self._waiting)
         return batch
 
-    def _commit(self, batch: list[Work]) -> None:
-        if batch:
-            self._condition.begin()
-            self._database.begin()
-            self._carry_out(batch)
+    def _commit(self, batch: list[Work]) -> list[Work]:
+        if not batch:
+            return []
+        self._condition.begin()
+        self._database.begin()
+        return self._carry_out(batch)
 
-    def _carry_out(self, batch: list[Work]) -> None:
-        """Do everything in one transaction; a failure costs its own work only."""
+    def _carry_out(self, batch: list[Work]) -> list[Work]:
+        """Do everything in one transaction; a failure costs its own work only.
+
+        Return what is done, for better or worse; the rest is put back.
+        """
         done: list[Work] = []
         for group in _groups(batch):
             if not self._perform(group):
@@ -266,11 +295,7 @@ class GroupCommit:
                 self._changed.notify()
         if len(done) < len(batch):
             self._put_back(batch[len(done) :])
-        for work in done:
-            if work.failed is not None:
-                work.future.set_exception(work.failed)
-            else:
-                work.future.set_result(work.result)
+        return done
 
     def _put_back(self, batch: list[Work]) -> None:
         with self._changed:
@@ -301,17 +326,23 @@ class GroupCommit:
             self._perform([work])
         return True
 
-    def _fail(self, batch: list[Work], error: Exception) -> None:
-        """Answer a whole batch whose transaction could not be committed."""
+    def _fail(self, batch: list[Work], error: Exception) -> list[Work]:
+        """Note for a whole batch that its transaction could not be committed."""
         with guard.swallowing("rollback"):
             self._database.rollback()
         self._condition.failed()
         _logger.error("commit failed (error=%s)", type(error).__name__)
         for work in batch:
-            if not work.future.done():
-                work.future.set_exception(
-                    StorageBusyError(f"the database cannot be written: {error}")
-                )
+            work.failed = StorageBusyError(f"the database cannot be written: {error}")
+        return batch
+
+
+def _answer(done: list[Work]) -> None:
+    for work in done:
+        if work.failed is not None:
+            work.future.set_exception(work.failed)
+        else:
+            work.future.set_result(work.result)
 
 
 def _groups(batch: list[Work]) -> Iterator[list[Work]]:
