@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from mbuzz.server.storage import condition
+from mbuzz.server.storage import condition, sqlite
 from mbuzz.server.storage.errors import StorageBusyError
 
 PATIENCE = 10.0
@@ -76,7 +76,7 @@ def test_database_that_cannot_be_written_is_told_until_it_can(
     path = str(tmp_path / "mbuzz.db")
     other = sqlite3.connect(path, isolation_level=None, timeout=PATIENCE)
     other.execute("BEGIN IMMEDIATE")
-    storage._writer.execute("PRAGMA busy_timeout = 10")
+    monkeypatch.setattr(sqlite, "_BUSY_TIMEOUT", 0.01)  # seconds
 
     with pytest.raises(StorageBusyError):
         storage.write(lambda stores: None)

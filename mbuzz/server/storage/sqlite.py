@@ -137,6 +137,8 @@ class SqliteStorage:
             writer.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             writer.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
             writer.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten
+            # What a statement may have to undo is else written to a file, page by page.
+            writer.execute("PRAGMA temp_store = MEMORY")
             migrate(writer, self.path)
             writer.execute("PRAGMA busy_timeout = 0")  # `begin` waits, if it may
             undo.pop_all()

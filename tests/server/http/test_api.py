@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from mbuzz import __version__, protocol
 from mbuzz.server.ingestion import keys
-from mbuzz.server.storage import group_commit
+from mbuzz.server.storage import group_commit, sqlite
 from mbuzz.server.storage.errors import StorageBusyError
 
 VISITOR = "65dabef0" * 8
@@ -787,11 +787,11 @@ def test_health_is_503_when_checking_itself_fails(shop, monkeypatch):
     assert shop.get("/health").json()["database"] == "ZeroDivisionError"
 
 
-def test_busy_storage_is_503_with_retry_after(caller, tmp_path, caplog):
+def test_busy_storage_is_503_with_retry_after(caller, tmp_path, caplog, monkeypatch):
     path = str(tmp_path / "mbuzz.db")
     shop = caller(database=path)
     shop.get("/validate")
-    shop.app.storage._writer.execute("PRAGMA busy_timeout = 1")
+    monkeypatch.setattr(sqlite, "_BUSY_TIMEOUT", 0.01)  # seconds
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
 

@@ -192,8 +192,8 @@ def test_work_given_up_while_waiting_is_not_done_later(storage, gate, monkeypatc
     assert storage.read(find("v1")) is None
 
 
-def test_database_locked_by_another_process_is_busy(storage, path):
-    storage._writer.execute("PRAGMA busy_timeout = 1")
+def test_database_locked_by_another_process_is_busy(storage, path, monkeypatch):
+    monkeypatch.setattr(sqlite, "_BUSY_TIMEOUT", 0.01)  # seconds
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
 
