@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mbuzz.server.app import Application
     from mbuzz.server.bootstrap import FirstStart
     from mbuzz.server.settings import Loaded, ServerSettings
-
-# Seconds that a thread may compute while others wait for their turn. The database gives
-# its turn up with each statement, and at Python's 5 ms would get it back behind every
-# thread that parses: transactions of 500 rows fell from 84,000 rows/s to 600 so, and
-# to 8,000 with this (measured on two cores with Python 3.11).
-_SWITCH_INTERVAL = 0.0005
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -82,7 +75,7 @@ def _serve(settings: ServerSettings, warnings: tuple[str, ...]) -> int:
 
     from mbuzz.cli.running import listen, try_port, until_stopped, wait_for
     from mbuzz.clock import SYSTEM_CLOCK
-    from mbuzz.server import bootstrap, gauges
+    from mbuzz.server import bootstrap, gauges, interpreter
     from mbuzz.server.app import create_app, scheduler
 
     logger = logging.getLogger("mbuzz.server")
@@ -105,7 +98,7 @@ def _serve(settings: ServerSettings, warnings: tuple[str, ...]) -> int:
                     currency=settings.currency,
                     timezone=settings.timezone,
                 )
-                sys.setswitchinterval(_SWITCH_INTERVAL)
+                interpreter.tune()
                 server.start()
                 jobs.start()
                 _announce(server.url, settings.database, first)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sqlite3
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -40,11 +39,12 @@ KINDS = {"floor": _keep_rows, "backend": _backend}
 
 
 def _serve(kind: str, folder: str, pipe: Connection) -> None:
+    from mbuzz.server import interpreter
     from mbuzz.server.http.wsgi_server import WSGIServer
 
-    sys.setswitchinterval(0.0005)  # as `mbuzz serve` has it
     app, key = KINDS[kind](Path(folder))
     with WSGIServer(app) as server:
+        interpreter.tune()  # as `mbuzz serve` does
         server.start()
         pipe.send((server.url, key))
         pipe.recv()

@@ -23,8 +23,7 @@ from mbuzz.server.storage.port import Storage
 EVENTS_PATH: Final = f"{protocol.API_PREFIX}/events"
 
 # What the server's one loop reads by itself, some ms of work; more goes to a thread.
-_AT_ONCE_BYTES: Final = 65_536
-_AT_ONCE_UNPACKED_BYTES: Final = 131_072
+_AT_ONCE_BYTES: Final = 524_288  # also unpacked
 
 
 class Api:
@@ -57,7 +56,7 @@ class Api:
         if int(request.header("Content-Length") or 0) > _AT_ONCE_BYTES:
             return None
         key = self._access.authenticate(request)
-        if len(request.body()) > _AT_ONCE_UNPACKED_BYTES:
+        if len(request.body()) > _AT_ONCE_BYTES:
             return None
         self._access.admit(request, key, "ingest")
         return self._intake.begin_events(request, key, wake=False)

@@ -235,7 +235,10 @@ class _Items:
                 rejected.append(rejection(index, item, [outcome.error]))
                 continue
             body = item_body(outcome, one.warnings, live=live)
-            accepted.append({"id": echo(item, "id"), "status": "accepted", **body})
+            body["status"] = "accepted"
+            if "id" not in body:
+                body["id"] = echo(item, "id")
+            accepted.append(body)
         return {"accepted": len(accepted), "rejected": rejected, "events": accepted}
 
 

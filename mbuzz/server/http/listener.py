@@ -47,6 +47,8 @@ class Listener(Handler):
 
     def handle(self, events: int) -> None:  # noqa: ARG002 - there is one
         """Let in whoever waits."""
+        if not self._listening:
+            return
         try:
             for _ in range(_AT_ONCE):
                 raw, address = self.raw.accept()

@@ -21,6 +21,7 @@ WRITE: Final = selectors.EVENT_WRITE
 # A signal may arrive at another thread, and Python runs its handler on the main one,
 # but does not wake it for that: so the loop comes up for air now and then.
 _LONGEST_SLEEP: Final = 0.5  # seconds
+_ROUND: Final = 0.02  # seconds of a round until deadlines and calls are looked at
 
 
 class Handler(Timed):
@@ -54,6 +55,7 @@ class Loop:
         self._asleep = False
         self.after_round: Callable[[], bool] | None = None  # True: again, soon
         self._again = False
+        self._ready: deque[tuple[selectors.SelectorKey, int]] = deque()
         self._longest_round = 0.0  # seconds, since somebody asked
         self._current: Handler | None = None
         self._alarm, self._bell = socket.socketpair()
@@ -101,13 +103,12 @@ class Loop:
         guard.attempt(lambda: self._turn(longest), self._failed)
 
     def _turn(self, longest: float) -> None:
-        wait = self.deadlines.first() - self._clock.monotonic()
-        wait = max(0.0, min(wait, longest, _LONGEST_SLEEP))
-        self._asleep = True
-        ready = self._selector.select(0 if self._calls or self._again else wait)
-        self._asleep = False
-        self.now = self._clock.monotonic()
-        for key, events in ready:
+        if not self._ready:
+            self._select(longest)
+        clock = self._clock
+        self.now = clock.monotonic()
+        while self._ready and clock.monotonic() - self.now < _ROUND:
+            key, events = self._ready.popleft()
             self._current = handler = key.data
             handler.handle(events)
         calls = self._calls
@@ -121,9 +122,18 @@ class Loop:
         self._current = None
         if self.after_round is not None:
             self._again = self.after_round()
-        spent = self._clock.monotonic() - self.now
+        spent = clock.monotonic() - self.now
         if spent > self._longest_round:
             self._longest_round = spent
+
+    def _select(self, longest: float) -> None:
+        """Wait until something is ready or due."""
+        wait = self.deadlines.first() - self._clock.monotonic()
+        wait = max(0.0, min(wait, longest, _LONGEST_SLEEP))
+        self._asleep = True
+        ready = self._selector.select(0 if self._calls or self._again else wait)
+        self._asleep = False
+        self._ready.extend(ready)
 
     def lag(self) -> float:
         """Return the seconds that the longest round took since this was last asked.

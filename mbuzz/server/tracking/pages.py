@@ -108,11 +108,16 @@ def _has_tags(call: TrackCall) -> bool:
     return False
 
 
+def stored_landing(
+    kept: Landing | None, url: str, referrer: str | None, policy: Policy
+) -> Landing:
+    """Return the source of a stored web event; None was *kept* where these say it."""
+    return _landing(url, referrer, policy) if kept is None else kept
+
+
 def stored_page(row: EventRow, policy: Policy) -> WebEvent:
     """Return a stored web event; its source is read anew unless it was kept."""
-    landing = row.landing
-    if landing is None:
-        landing = _landing(row.url, row.referrer, policy)
+    landing = stored_landing(row.landing, row.url, row.referrer, policy)
     return WebEvent(
         event_id=row.event_id,
         occurred_at_ms=row.occurred_at_ms,

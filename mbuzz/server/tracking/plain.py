@@ -28,10 +28,10 @@ from mbuzz.server.storage.rows.bulk import (
     NewSession,
     Tail,
 )
-from mbuzz.server.storage.rows.events import EventRow, event_hour
+from mbuzz.server.storage.rows.events import event_hour
 from mbuzz.server.storage.tracking_port import BulkStore
 from mbuzz.server.tracking.bots import MOST_A_MINUTE, judge
-from mbuzz.server.tracking.pages import Page, flags_of, page_of, stored_page
+from mbuzz.server.tracking.pages import Page, flags_of, page_of, stored_landing
 from mbuzz.server.tracking.privacy import kept_properties, kept_user_agent
 from mbuzz.server.tracking.recorded import ConversionRecorded, EventRecorded, Recorded
 from mbuzz.server.tracking.sessions import INTERNAL_UTM, is_internal_link, splits
@@ -124,19 +124,14 @@ class _Visit:
 
 
 def _first_event(tail: Tail, policy: Policy) -> WebEvent:
-    return stored_page(
-        EventRow(
-            id=0,
-            session=tail.id,
-            event_id="",
-            occurred_at_ms=tail.started_at_ms,
-            url=tail.landing_url,
-            is_page_view=True,
-            client_session_id=tail.client_session_id,
-            referrer=tail.referrer,
-            landing=tail.landing,
-        ),
-        policy,
+    url, referrer = tail.landing_url, tail.referrer
+    return WebEvent(
+        "",
+        tail.started_at_ms,
+        url,
+        client_session_id=tail.client_session_id,
+        referrer=referrer,
+        landing=stored_landing(tail.landing, url, referrer, policy),
     )
 
 
@@ -254,7 +249,7 @@ class PlainEvents:
 
     def take(self, call: TrackCall, policy: Policy) -> EventRecorded | None:
         """Place *call*, if it is plain; else return None, and nothing has changed."""
-        if call.refused or self._is_suppressed(call):
+        if call.refused or (self._suppressed and self._is_suppressed(call)):
             return None
         visitor = self._visitors.get(call.visitor_id or "")
         if policy.strict_visitors and visitor is not None and visitor.new:
@@ -265,14 +260,14 @@ class PlainEvents:
             seen = self._seen.get((hour - 1, call.event_id))
         if seen is not None:
             return seen._replace(bot=False, duplicate=True)
-        if visitor is None or not visitor.plain or not _is_known_as(visitor, call):
+        if visitor is None or not visitor.plain:
             return None
-        if call.user_id is not None and not policy.auto_link:
+        if call.user_id is not None and not (
+            policy.auto_link and _is_known_as(visitor, call)
+        ):
             return None
         page = page_of(call, policy)
-        reason = None
-        if page is not None:
-            reason = judge(call, policy)
+        reason = judge(call, policy) if page is not None else None
         if reason is None and not self._fits(visitor, call, page):
             return None
         return self._keep(visitor, call, policy, hour, page, reason)
@@ -317,7 +312,7 @@ class PlainEvents:
         return done
 
     def _is_suppressed(self, call: TrackCall) -> bool:
-        return bool(self._suppressed) and not self._suppressed.isdisjoint(ids_in(call))
+        return not self._suppressed.isdisjoint(ids_in(call))
 
     @staticmethod
     def _fits(visitor: _Visitor, call: TrackCall, page: Page | None) -> bool:
@@ -432,8 +427,6 @@ class PlainEvents:
 
 def _is_known_as(visitor: _Visitor, call: TrackCall) -> bool:
     """Tell whether the call says nothing new about who the visitor is."""
-    if call.user_id is None:
-        return True
     return visitor.link is not None and visitor.link.user_id == call.user_id
 
 
