@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import requests
 T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parent.parent
-PATIENCE = 20.0  # seconds until a test gives up waiting
+PATIENCE = 60.0  # seconds until a test gives up waiting
 KEY = re.compile(r"sk_test_\w+")
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
 
@@ -84,6 +85,32 @@ def process(
         except subprocess.TimeoutExpired:
             running.kill()
             running.wait()
+
+
+def reserve_port() -> socket.socket:
+    """Return a socket with a free port of loopback that nobody else is given.
+
+    It does not listen, so who connects is refused; but on Linux a server that is told
+    this port may listen on it, as it may on one whose last connections linger.
+    """
+    holder = socket.socket()
+    if os.name == "posix":
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    return holder
+
+
+@contextmanager
+def free_port() -> Iterator[int]:
+    """Yield a port for a server that cannot choose one itself, or cannot tell it.
+
+    Another process is not given it meanwhile, where the system can do that.
+    """
+    with closing(reserve_port()) as holder:
+        port: int = holder.getsockname()[1]
+        if sys.platform != "linux":
+            holder.close()
+        yield port
 
 
 def kill_group(leader: int) -> None:

@@ -264,6 +264,7 @@ ALLOWED = {
         "mbuzz.server.team",
     },
     "mbuzz.server.app": {
+        "mbuzz.server.passwords",
         "mbuzz.clock",
         "mbuzz.guard",
         "mbuzz.server.dashboard",

@@ -26,6 +26,7 @@ from mbuzz.server.http.routes import Router
 from mbuzz.server.ingestion.ratelimit import RateLimiter
 from mbuzz.server.jobs import Job, Scheduler
 from mbuzz.server.metrics import Metrics
+from mbuzz.server.passwords import COST, Cost
 from mbuzz.server.privacy import erasure, retention
 from mbuzz.server.settings import ServerSettings
 from mbuzz.server.storage.errors import StorageError
@@ -42,7 +43,11 @@ class Application:
     """The backend as a WSGI application; `close` it to let the database go."""
 
     def __init__(
-        self, storage: Storage, settings: ServerSettings, clock: Clock
+        self,
+        storage: Storage,
+        settings: ServerSettings,
+        clock: Clock,
+        password_cost: Cost = COST,
     ) -> None:
         limiter = RateLimiter(
             clock, rate=settings.rate_limit, burst=settings.rate_burst
@@ -57,7 +62,7 @@ class Application:
             [
                 *self._api.routes(),
                 *shown.routes(),
-                *Dashboard(storage, clock).routes(),
+                *Dashboard(storage, clock, password_cost).routes(),
             ]
         )
 
@@ -160,7 +165,10 @@ def _broken(error: Exception) -> Response:
 
 
 def create_app(
-    settings: ServerSettings | None = None, *, clock: Clock = SYSTEM_CLOCK
+    settings: ServerSettings | None = None,
+    *,
+    clock: Clock = SYSTEM_CLOCK,
+    password_cost: Cost = COST,
 ) -> Application:
     """Return the backend; without *settings* they come from the environment.
 
@@ -178,7 +186,7 @@ def create_app(
         for warning in loaded.warnings:
             _logger.warning("option ignored (why=%s)", warning)
     storage = SqliteStorage(settings.database, lazy=True)
-    app = Application(storage, settings, clock)
+    app = Application(storage, settings, clock, password_cost)
     gauges.attach(app.metrics, storage)
     # Not every server tells an application that it ends.
     atexit.register(app.close)

@@ -31,12 +31,14 @@ def prepare(
     currency: str = "USD",
     timezone: str = "UTC",
     live: bool = False,
+    password_cost: passwords.Cost = passwords.COST,
 ) -> FirstStart | None:
     """Fill an empty database and return its secrets; None if it has an account."""
     if storage.read(lambda stores: bool(stores.accounts.accounts())):
         return None
     password = team.new_password()
-    hashed = passwords.hash_password(password)  # slow, so outside the transaction
+    # slow, so outside the transaction
+    hashed = passwords.hash_password(password, password_cost)
     now = clock.now_ms()
 
     def work(stores: Stores) -> FirstStart | None:

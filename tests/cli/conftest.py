@@ -1,43 +1,36 @@
 """The command line: in this process where possible, else as a user runs it."""
 
-import os
 import queue
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 
-import mbuzz
 from mbuzz.cli.main import main
 from mbuzz.clock import SYSTEM_CLOCK
 from mbuzz.server import bootstrap
 from mbuzz.server.storage.sqlite import SqliteStorage
-
-ROOT = str(Path(mbuzz.__file__).resolve().parent.parent)
-PATIENCE = 30.0  # seconds until a test gives up waiting
-
-
-def clean_environment(**more):
-    """Return an environment without MBUZZ_* variables, but with coverage's."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("MBUZZ_")}
-    return {**kept, "PYTHONUNBUFFERED": "1", "PYTHONPATH": ROOT, **more}
+from tests.processes import PATIENCE, environment
+from tests.server.dashboard.client import CHEAP
 
 
 class Command:
     """A running `mbuzz` whose output can be waited for."""
 
-    def __init__(self, argv, cwd, **env):
+    def __init__(self, argv, cwd, piped=None, **env):
         self._process = subprocess.Popen(
             [sys.executable, "-W", "error", "-m", "mbuzz", *map(str, argv)],
             cwd=cwd,
-            env=clean_environment(**env),
-            stdin=subprocess.DEVNULL,
+            env=environment(**env),
+            stdin=subprocess.DEVNULL if piped is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+        if piped is not None:  # a line or two, which any pipe takes
+            with self._process.stdin:
+                self._process.stdin.write(piped)
         self.out = ""
         self.err = ""
         self._lines = queue.SimpleQueue()
@@ -83,11 +76,14 @@ class Command:
 
 @pytest.fixture
 def start(tmp_path):
-    """Start `mbuzz` in a process of its own; it ends with the test."""
+    """Start `mbuzz` in a process of its own; it ends with the test.
+
+    It has no standard input, unless there is something *piped* into it.
+    """
     started = []
 
-    def begin(*argv, **env):
-        command = Command(argv, tmp_path, **env)
+    def begin(*argv, piped=None, **env):
+        command = Command(argv, tmp_path, piped, **env)
         started.append(command)
         return command
 
@@ -100,8 +96,8 @@ def start(tmp_path):
 def run(start):
     """Run `mbuzz` in a process of its own to its end."""
 
-    def finish(*argv, **env):
-        command = start(*argv, **env)
+    def finish(*argv, piped=None, **env):
+        command = start(*argv, piped=piped, **env)
         return command.end(), command.out, command.err
 
     return finish
@@ -112,7 +108,7 @@ def database(tmp_path):
     """Make the database of a backend that was started once."""
     path = tmp_path / "mbuzz.db"
     storage = SqliteStorage(str(path))
-    bootstrap.prepare(storage, SYSTEM_CLOCK)
+    bootstrap.prepare(storage, SYSTEM_CLOCK, password_cost=CHEAP)
     storage.close()
     return path
 

@@ -1,21 +1,14 @@
 """`mbuzz accounts`, `users` and `audit`: on the database itself."""
 
-import io
 import re
-import sys
 from contextlib import closing
 
 import pytest
 
-from mbuzz.server import passwords
 from mbuzz.server.ingestion.keys import KeyRefusedError, authenticate
 from mbuzz.server.passwords import verify_password
 from mbuzz.server.storage.sqlite import SqliteStorage
-
-
-@pytest.fixture(autouse=True)
-def cheap_hashes(monkeypatch):
-    monkeypatch.setattr(passwords, "_LOG_N", 4)
+from tests.cli.terminal import on_terminal
 
 
 @pytest.fixture
@@ -144,35 +137,47 @@ def test_a_user_gets_a_password_that_is_shown_once(do, database):
     assert password not in listed
 
 
-def test_a_password_comes_from_a_pipe(do, refused, database, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO("correct horse battery\n"))
-    said = do("users", "create", "ada@example.com", "--ask")
+def test_a_password_comes_from_a_pipe(run, database):
+    create = ("users", "create", "ada@example.com", "--ask", "--database", database)
+    exit_code, said, err = run(*create, piped="correct horse battery\n")
 
+    assert (exit_code, err) == (0, "")
     assert "shown once" not in said
     hashed = user(database, "ada@example.com").password_hash
     assert verify_password("correct horse battery", hashed)
-    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
-    assert "from 10 to 256 characters, this one has 0" in (
-        refused("users", "password", "ada@example.com", "--ask")
+
+
+def test_a_pipe_that_has_no_password_changes_nothing(run, database):
+    before = user(database, "owner@localhost").password_hash
+    change = ("users", "password", "owner@localhost", "--ask", "--database", database)
+
+    exit_code, said, err = run(*change, piped="")
+
+    assert (exit_code, said) == (1, "")
+    assert "from 10 to 256 characters, this one has 0" in err
+    assert user(database, "owner@localhost").password_hash == before
+
+
+@pytest.mark.parametrize("again", ["correct horse", "correct house"])
+def test_a_password_typed_twice_has_to_be_the_same(tmp_path, database, again):
+    before = user(database, "owner@localhost").password_hash
+
+    exit_code, shown = on_terminal(
+        tmp_path,
+        *("users", "password", "owner@localhost", "--ask", "--database", database),
+        typed=(
+            ("Password for owner@localhost: ", "correct horse\n"),
+            ("The same again: ", f"{again}\n"),
+        ),
     )
 
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def test_a_password_typed_twice_has_to_be_the_same(do, refused, database, monkeypatch):
-    typed = ["correct horse", "correct house", "correct horse", "correct horse"]
-    monkeypatch.setattr(sys, "stdin", Terminal())
-    monkeypatch.setattr("getpass.getpass", lambda _prompt: typed.pop(0))
-
-    assert "the two passwords differ; nothing was done" in (
-        refused("users", "password", "owner@localhost", "--ask")
-    )
-    do("users", "password", "owner@localhost", "--ask")
-    hashed = user(database, "owner@localhost").password_hash
-    assert verify_password("correct horse", hashed)
+    after = user(database, "owner@localhost").password_hash
+    if again == "correct horse":
+        assert (exit_code, verify_password("correct horse", after)) == (0, True)
+    else:
+        assert (exit_code, after) == (1, before)
+        assert "the two passwords differ; nothing was done" in shown
+    assert "correct" not in shown
 
 
 def test_a_new_password_ends_the_old_one_and_all_logins(do, database):

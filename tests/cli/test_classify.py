@@ -1,6 +1,5 @@
 """`mbuzz classify`: one visit, or a file of them."""
 
-import io
 import json
 
 import pytest
@@ -65,12 +64,12 @@ def test_file_of_all_recorded_cases(mbuzz, tmp_path):
 
 
 @pytest.mark.parametrize("argument", [("--jsonl", "-"), ("--jsonl",)])
-def test_standard_input(mbuzz, monkeypatch, argument):
-    monkeypatch.setattr("sys.stdin", io.StringIO('{"referrer": "https://t.co"}\n'))
+def test_standard_input(run, argument):
+    line = '{"referrer": "https://t.co"}\n'
 
-    exit_code, out, _ = mbuzz("classify", *argument)
+    exit_code, out, err = run("classify", *argument, piped=line)
 
-    assert exit_code == 0
+    assert (exit_code, err) == (0, "")
     assert json.loads(out)["channel"] == "organic_social"
 
 

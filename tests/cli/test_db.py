@@ -20,6 +20,7 @@ from mbuzz.server.storage.errors import StorageError
 from mbuzz.server.storage.schema import migrations
 from mbuzz.server.storage.sqlite import SqliteStorage
 from mbuzz.testing import WSGITransport
+from tests.cli.terminal import on_terminal
 from tests.crash.load import Ledger, Load, Traffic, new_seed
 from tests.crash.served import Backend
 
@@ -246,36 +247,20 @@ def test_progress_is_told_in_pages(database, tmp_path, monkeypatch):
     assert {done[-1]} == set(totals)
 
 
-class Terminal:
-    def __init__(self):
-        self.said = ""
+@pytest.mark.parametrize("size", [0, 20_000_000])
+def test_large_copy_shows_how_far_it_is_on_a_terminal(database, tmp_path, size):
+    execute(database, f"CREATE TABLE padding AS SELECT zeroblob({size})")
+    argv = ("db", "backup", f"--database={database}", tmp_path / "copy.db")
 
-    def isatty(self):
-        return True
+    exit_code, shown = on_terminal(tmp_path, *argv)
 
-    def write(self, text):
-        self.said += text
-
-    def flush(self):
-        pass
-
-
-@pytest.mark.parametrize("pages", [10, 1_024])
-def test_large_copy_shows_how_far_it_is_on_a_terminal(
-    database, tmp_path, monkeypatch, pages
-):
-    from mbuzz.cli.main import main
-
-    monkeypatch.setattr(backup, "_COPIED_AT_ONCE", pages)
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-
-    argv = ["db", "backup", f"--database={database}", str(tmp_path / "copy.db")]
-    assert main(argv) == 0
-
-    last = terminal.said.rpartition("\r")[2]
-    assert bool(re.fullmatch(r"copying \[#+\] (\d+)/\1\n", last)) is (pages == 10)
-    assert bool(terminal.said) is (pages == 10)
+    assert exit_code == 0, shown
+    *steps, said = shown.rstrip("\n").split("\n")
+    assert said.endswith(" 4 events")
+    assert bool(steps) is (size > 0)
+    if steps:
+        last = steps[0].rpartition("\r")[2]
+        assert re.fullmatch(r"copying \[#+\] (\d+)/\1", last)
 
 
 # -- check --

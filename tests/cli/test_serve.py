@@ -15,8 +15,8 @@ from mbuzz.cli import running
 from mbuzz.cli import serve as command
 from mbuzz.cli.console import CliError
 from mbuzz.server.storage.sqlite import SqliteStorage
+from tests.processes import PATIENCE, free_port
 
-PATIENCE = 30.0  # seconds until a test gives up waiting
 POSTGRES = (
     "--database must be the path of an SQLite file, since PostgreSQL storage is not in "
     "this version of mbuzz, got 'postgresql://db/mbuzz'"
@@ -219,32 +219,30 @@ def test_no_secret_gets_into_the_log(start, log_format):
         assert {"started", "stopped"} <= {line["event"] for line in lines}
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
 def test_in_process_until_a_signal(mbuzz, tmp_path):
-    port = free_port()
     said = []
+    over = threading.Event()
 
-    def stop_when_ready():
-        url = f"http://127.0.0.1:{port}"
-        for _ in range(3000):
+    def stop_when_ready(url):
+        while not over.is_set():
             try:
                 said.append(ask(url, "/health"))
-                break
             except OSError:
-                threading.Event().wait(0.01)
-        os.kill(os.getpid(), signal.SIGTERM)
+                over.wait(0.01)
+            else:
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
 
     before = signal.getsignal(signal.SIGTERM)
-    stopper = threading.Thread(target=stop_when_ready)
-    stopper.start()
-    exit_code, out, err = mbuzz(
-        "serve", "--port", port, "--database", tmp_path / "mbuzz.db"
-    )
-    stopper.join()
+    with free_port() as port:
+        url = f"http://127.0.0.1:{port}"
+        stopper = threading.Thread(target=stop_when_ready, args=[url])
+        stopper.start()
+        exit_code, out, err = mbuzz(
+            "serve", "--port", port, "--database", tmp_path / "mbuzz.db"
+        )
+        over.set()
+        stopper.join()
 
     assert (exit_code, err) == (0, "")
     assert said[0]["status"] == "ok"

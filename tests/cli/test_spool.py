@@ -1,7 +1,6 @@
 """`mbuzz spool`: on real folders, with a real server."""
 
 import json
-import os
 import signal
 
 import pytest
@@ -15,6 +14,7 @@ from mbuzz.delivery.spool import Spool
 from mbuzz.delivery.spool_folder import fingerprint
 from mbuzz.delivery.spool_inspection import inspect_folder, read_dead
 from mbuzz.testing import ManualClock
+from tests.cli.terminal import END_OF_INPUT, on_terminal
 from tests.delivery.fault_server import FaultServer
 
 KEY = "sk_test_" + "k" * 32
@@ -395,7 +395,7 @@ def test_purge_leaves_what_running_processes_have(mbuzz, folder, server):
     running.close()
 
 
-def test_purge_without_a_choice_or_a_yes_is_one_sentence(mbuzz, folder, server):
+def test_purge_without_a_choice_or_a_yes_is_one_sentence(mbuzz, run, folder, server):
     fill(folder, server, "a")
 
     assert mbuzz("spool", "purge", "--spool-dir", folder) == (
@@ -406,11 +406,7 @@ def test_purge_without_a_choice_or_a_yes_is_one_sentence(mbuzz, folder, server):
             "letters, --waiting for what was never sent, or both\n"
         ),
     )
-    read, write = os.pipe()
-    os.close(write)
-    with os.fdopen(read) as nothing, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.stdin", nothing)
-        found = mbuzz("spool", "purge", "--waiting", "--spool-dir", folder)
+    found = run("spool", "purge", "--waiting", "--spool-dir", folder, piped="")
     assert found == (
         2,
         "",
@@ -423,19 +419,16 @@ def test_purge_without_a_choice_or_a_yes_is_one_sentence(mbuzz, folder, server):
 
 
 @pytest.mark.parametrize(
-    ("answer", "exit_code"), [(b"y\n", 0), (b"no\n", 1), (b"\n", 1), (b"\x04", 1)]
+    ("answer", "exit_code"), [("y\n", 0), ("no\n", 1), ("\n", 1), (END_OF_INPUT, 1)]
 )
-def test_purge_asks_on_a_terminal(mbuzz, folder, server, answer, exit_code):
-    pty = pytest.importorskip("pty")
+def test_purge_asks_on_a_terminal(tmp_path, folder, server, answer, exit_code):
     fill(folder, server, "a")
-    ours, theirs = pty.openpty()
-    os.write(ours, answer)
 
-    with os.fdopen(theirs) as terminal, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.stdin", terminal)
-        found = mbuzz("spool", "purge", "--waiting", "--spool-dir", folder)
-    os.close(ours)
+    found, shown = on_terminal(
+        tmp_path,
+        *("spool", "purge", "--waiting", "--spool-dir", folder),
+        typed=(("Remove 1 waiting event for good? [y/N]", answer),),
+    )
 
-    assert found[0] == exit_code
-    assert "Remove 1 waiting event for good? [y/N]" in found[1]
+    assert found == exit_code, shown
     assert left(folder) == exit_code

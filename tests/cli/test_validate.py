@@ -1,11 +1,12 @@
 """`mbuzz validate`: does the key work, and whose is it?"""
 
 import re
-import socket
+from contextlib import closing
 
 import pytest
 
 from mbuzz.server.http.wsgi_server import WSGIServer
+from tests.processes import reserve_port
 
 
 @pytest.fixture
@@ -66,10 +67,10 @@ def test_no_key_at_all_is_2(mbuzz):
 
 
 def test_nobody_there_is_1(validate):
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
+    with closing(reserve_port()) as nobody:
+        port = nobody.getsockname()[1]
 
-    exit_code, _, err = validate(url=f"http://127.0.0.1:{port}/api/v1")
+        exit_code, _, err = validate(url=f"http://127.0.0.1:{port}/api/v1")
 
     assert exit_code == 1
     assert err.startswith(

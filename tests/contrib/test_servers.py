@@ -8,7 +8,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from wsproto.events import AcceptConnection, Request, TextMessage
 
 from tests.delivery import life
 from tests.delivery.fault_server import FaultServer
-from tests.processes import a_server, unmeasured
+from tests.processes import PATIENCE, a_server, free_port, unmeasured
 from tests.web.visits import AGENT, NAVIGATION, RETURNING, VISITOR
 
 pytest.importorskip("fcntl", reason="servers of POSIX")
@@ -164,7 +164,7 @@ GUNICORN = (
 )
 HYPERCORN = ("-m", "hypercorn", "--bind=127.0.0.1:0", "site_under_test:app")
 GRANIAN = ("-m", "granian", "--host=127.0.0.1", "--port={port}", "--workers=1")
-ADDRESS = r"(127\.0\.0\.1:[1-9]\d*)"
+ADDRESS = r"(127\.0\.0\.1:[1-9]\d*)(?=\D)"  # all of it
 
 
 def gunicorn(*options: str, needs: str = "gunicorn") -> Server:
@@ -248,11 +248,13 @@ def running(
 ) -> Iterator[tuple[str, subprocess.Popen[bytes], Path]]:
     """Serve the site; yield its address, its process and its log."""
     (folder / "site_under_test.py").write_text(SITES[server.site], "utf-8")
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = free.getsockname()[1]  # for the server that does not say which it took
-    command = tuple(word.format(port=port) for word in server.command)
     env = unmeasured(SINK=sink.url, **more)
-    with a_server(command, folder, env, server.ready) as (found, process, log):
+    with ExitStack() as stack:
+        port = stack.enter_context(free_port())  # for who does not say which it took
+        command = tuple(word.format(port=port) for word in server.command)
+        found, process, log = stack.enter_context(
+            a_server(command, folder, env, server.ready)
+        )
         address = found[1] if found.groups() else f"127.0.0.1:{port}"
         yield address, process, log
 
@@ -261,11 +263,11 @@ def visit(site: str) -> tuple[str, str]:
     """Open two pages as one new visitor; return him and his session."""
     with requests.Session() as browser:
         browser.headers.update(NAVIGATION)
-        landing = browser.get(f"{site}/?utm_source=x", timeout=10.0)
+        landing = browser.get(f"{site}/?utm_source=x", timeout=PATIENCE)
         visitor, session = (
             browser.cookies[f"_mbuzz_{kind}"] for kind in ("vid", "sid")
         )
-        following = browser.get(f"{site}/next", timeout=10.0)
+        following = browser.get(f"{site}/next", timeout=PATIENCE)
 
         assert (landing.text, following.text) == (visitor, visitor)
         assert browser.cookies.get_dict() == {
@@ -292,7 +294,7 @@ def test_visitors_are_kept_apart_and_all_of_them_arrive(name, tmp_path, sink):
             assert talk(address, RETURNING) == VISITOR
             assert talk(address, "theme=dark") == "nobody"
         process.send_signal(server.stop)
-        code = process.wait(life.PATIENCE)
+        code = process.wait(PATIENCE)
         said = log.read_text("utf-8", "replace")
 
     assert len({visitor for visitor, _ in visits}) == VISITORS
@@ -316,7 +318,7 @@ def test_uvicorn_delivers_before_it_has_itself_killed(tmp_path, sink):
         address, process, _ = served
         visit(f"http://{address}")
         process.terminate()
-        process.wait(life.PATIENCE)
+        process.wait(PATIENCE)
 
     assert life.once(sink) == sorted(["Seen", "page_view"] * 2)
 
@@ -324,7 +326,7 @@ def test_uvicorn_delivers_before_it_has_itself_killed(tmp_path, sink):
 def talk(address: str, cookie: str) -> str:
     """Open a websocket and return what it says; no cookie may be set on it."""
     host, _, port = address.partition(":")
-    with socket.create_connection((host, int(port)), timeout=10.0) as wire:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as wire:
         peer = WSConnection(ConnectionType.CLIENT)
         headers = [(b"cookie", cookie.encode()), (b"user-agent", AGENT.encode())]
         asked = Request(host=address, target="/ws", extra_headers=headers)
@@ -343,8 +345,8 @@ def talk(address: str, cookie: str) -> str:
 def check_files(site: str) -> None:
     """Assert that files still go the server's own way."""
     plain = {"User-Agent": "curl/8", "Accept": "*/*"}
-    file = requests.get(f"{site}/file", headers=plain, timeout=10.0)
-    report = requests.get(f"{site}/report", headers=plain, timeout=10.0)
+    file = requests.get(f"{site}/file", headers=plain, timeout=PATIENCE)
+    report = requests.get(f"{site}/report", headers=plain, timeout=PATIENCE)
 
     assert file.text == SITES["wsgi"]
     assert report.content == b"r" * 100_000

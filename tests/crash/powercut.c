@@ -329,16 +329,6 @@ static int synced(int fd, int (*sync)(int))
 int fsync(int fd) { return synced(fd, real_fsync); }
 int fdatasync(int fd) { return synced(fd, real_fdatasync); }
 
-int open64(const char *path, int flags, ...)
-{
-    va_list more;
-    va_start(more, flags);
-    int fd = real_open(path, flags, flags & (O_CREAT | __O_TMPFILE) ? va_arg(more, mode_t) : 0);
-    va_end(more);
-    opened(fd, path);
-    return fd;
-}
-
 int open(const char *path, int flags, ...)
 {
     va_list more;
@@ -348,6 +338,9 @@ int open(const char *path, int flags, ...)
     opened(fd, path);
     return fd;
 }
+
+/* The same where numbers of 64 bits are, and with the same arguments. */
+int open64(const char *path, int flags, ...) __attribute__((alias("open")));
 
 int close(int fd)
 {

@@ -7,10 +7,13 @@ import json
 import socket
 import ssl
 import struct
+import sys
 import threading
 from collections import Counter
 from contextlib import suppress
 from email.utils import formatdate
+
+from tests.processes import reserve_port
 
 STATUSES = {
     "400": (400, ""),
@@ -80,7 +83,11 @@ class FaultServer:
         self._fillers: list[socket.socket] = []
         self._listener: socket.socket | None = None
         self._mode = "closed"
-        self.port = 0
+        # The port stays this server's while it refuses, whoever looks for one.
+        self._holder = reserve_port()
+        self.port: int = self._holder.getsockname()[1]
+        if sys.platform != "linux":  # where two sockets cannot have it
+            self._holder.close()
         self.mode = mode
 
     @property
@@ -103,13 +110,11 @@ class FaultServer:
             self._cut_connections()
 
     def _listen(self, mode: str) -> None:
+        if mode == "refuse":
+            return
         listener = socket.create_server(
             ("127.0.0.1", self.port), backlog=0 if mode == "black_hole" else 64
         )
-        self.port = listener.getsockname()[1]
-        if mode == "refuse":
-            listener.close()
-            return
         self._listener = listener
         if mode == "half_open":  # the system connects, and nobody is there
             return
@@ -345,5 +350,6 @@ class FaultServer:
 
     def close(self) -> None:
         self._hang_up()
+        self._holder.close()
         for thread in self._threads:
             thread.join(PATIENCE)

@@ -12,9 +12,8 @@ import pytest
 
 from mbuzz.delivery.spool_inspection import inspect_folder
 from tests.delivery.fault_server import FaultServer
-from tests.processes import unmeasured
+from tests.processes import PATIENCE, unmeasured
 
-PATIENCE = 30.0  # seconds until a process counts as hanging
 PYTHON = (sys.executable, "-W", "ignore::DeprecationWarning", "-c")
 MODES = "ok hang refuse 503 drop reset black_hole".split()
 

@@ -20,7 +20,7 @@ def fork(work, leave=os._exit, watched=True):
     child = os.fork()
     if child == 0:
         if watched:  # says where it hangs; not to be inherited itself
-            faulthandler.dump_traceback_later(8, exit=True)
+            faulthandler.dump_traceback_later(40, exit=True)
         try:
             work()
             leave(0)

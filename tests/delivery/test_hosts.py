@@ -277,7 +277,7 @@ beating = gevent.spawn(heart)
 gevent.sleep(0.1)
 started = time.monotonic()
 track("First")
-assert not mbuzz.flush(0.6)
+assert not mbuzz.flush(2.0)
 took = time.monotonic() - started
 beating.kill()
 pauses = [after - before for before, after in zip(beats, beats[1:])]
@@ -290,8 +290,8 @@ now()
     assert ended.code == 0
     assert "Traceback" not in ended.err
     longest, took = map(float, ended.out.split()[:2])
-    assert longest < 0.5  # the others run while one greenlet waits
-    assert took < 0.6 + life.SLACK
+    assert longest < 1.5  # the others run while one greenlet waits
+    assert took < 2.0 + life.SLACK
     assert ended.since < life.EXIT + life.SLACK
 
 

@@ -491,13 +491,13 @@ async def work():
         mbuzz.conversion("purchase", user_id="1")
         mbuzz.track("waiting", user_id="1", wait=5.0)
         await asyncio.sleep(0)
-    print(await mbuzz.aflush(0.5 if sys.argv[1:] == [] else FLUSH))
+    print(await mbuzz.aflush(FLUSH))
     result = await mbuzz.aconversion("purchase", user_id="1")
     assert result.success
 
 print(asyncio.run(watched(work)), flush=True)
 now()
-""".replace("0.5 if sys.argv[1:] == [] else FLUSH", "10" if mode == "ok" else "0.5"),
+""".replace("FLUSH", "10" if mode == "ok" else "2.0"),
         preamble=life.CONFIGURED + LOOP,
     )
 
@@ -505,7 +505,7 @@ now()
     assert "Traceback" not in ended.err
     flushed, longest = ended.out.split()[:2]
     assert flushed == str(mode == "ok")
-    assert float(longest) < 0.4
+    assert float(longest) < 1.5  # whoever blocked the loop would do so for two seconds
     assert ended.since < life.EXIT + life.SLACK
     if mode == "ok":
         assert ended.err == ""

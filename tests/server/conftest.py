@@ -12,6 +12,7 @@ from mbuzz.clock import to_ms
 from mbuzz.server.app import create_app
 from mbuzz.server.ingestion import keys
 from mbuzz.server.settings import ServerSettings
+from mbuzz.server.storage.sqlite import SqliteStorage
 from mbuzz.testing import ManualClock
 from tests.server import sql_guard
 
@@ -94,12 +95,34 @@ class Caller:
         """Get something under the API's prefix."""
         return self.send("GET", f"/api/v1{path}", **headers)
 
+    def other(self, *, live=False, account=None):
+        """Return a caller with a second key: of the account, or of a new one."""
+
+        def work(stores):
+            owner = stores.accounts.accounts()[0]
+            if account:
+                owner = stores.accounts.create_account(
+                    account, f"acct_{account}", "EUR", "UTC", 0
+                )
+            return keys.create(stores.accounts, owner, live=live, name="b", now_ms=0)
+
+        _, text = self.app.storage.write(work)
+        return type(self)(self.app, text)
+
 
 def new_key(stores, clock):
     """Make an account with a test key; `bootstrap.prepare` would hash a password."""
     now = clock.now_ms()
     account = stores.accounts.create_account("Shop", "acct_1", "USD", "UTC", now)
     return keys.create(stores.accounts, account, live=False, name="a", now_ms=now)[1]
+
+
+@pytest.fixture
+def storage():
+    """Return an empty database in memory."""
+    storage = SqliteStorage(":memory:")
+    yield storage
+    storage.close()
 
 
 @pytest.fixture

@@ -7,8 +7,7 @@ import pytest
 
 from mbuzz.server.storage import condition, sqlite
 from mbuzz.server.storage.errors import StorageBusyError
-
-PATIENCE = 10.0
+from tests.processes import PATIENCE
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from mbuzz.server.storage.privacy_port import Erasure, Person
 from mbuzz.server.storage.rows import bulk, conversions, events
 from mbuzz.server.tracking import traits
 from tests.server.conftest import Caller
-from tests.server.dashboard.client import Browser
+from tests.server.dashboard.client import CHEAP, Browser
 from tests.server.sql_guard import fault
 from tests.server.two_accounts import (
     EVERYTHING,
@@ -54,15 +54,13 @@ DAY_MS = 86_400_000
 @pytest.fixture(scope="module")
 def town():
     """A's live data are its own, its test data and all of B's are marked."""
-    with pytest.MonkeyPatch.context() as cheap:
-        cheap.setattr(passwords, "_LOG_N", 4)
-        town = Town(hashed=passwords.hash_password(PASSWORD))
-        town.fill(town.a.live, OWN)
-        town.fill(town.a.test, MARK)
-        town.fill(town.b.live, MARK)
-        town.fill(town.b.test, MARK)
-        yield town
-        town.close()
+    town = Town(hashed=passwords.hash_password(PASSWORD, CHEAP))
+    town.fill(town.a.live, OWN)
+    town.fill(town.a.test, MARK)
+    town.fill(town.b.live, MARK)
+    town.fill(town.b.test, MARK)
+    yield town
+    town.close()
 
 
 # -- (a) every route, with every kind of key --

@@ -7,10 +7,10 @@ import pytest
 from mbuzz.server.jobs import DAY_MS, Job, Scheduler
 from mbuzz.server.storage.sqlite import SqliteStorage
 from mbuzz.testing import ManualClock
+from tests.processes import PATIENCE
 
 MIDNIGHT = 1_790_000_000_000 // DAY_MS * DAY_MS
 HOUR = 3_600  # seconds
-PATIENCE = 10.0  # seconds until a test gives up waiting
 
 
 @pytest.fixture

@@ -6,17 +6,9 @@ from hypothesis import strategies as st
 
 from mbuzz.server import accounts, roles, team
 from mbuzz.server.accounts import AccountError
-from mbuzz.server.storage.sqlite import SqliteStorage
 from mbuzz.server.team import TeamError
 
 NOW = 1_790_000_000_000
-
-
-@pytest.fixture
-def storage():
-    storage = SqliteStorage(":memory:")
-    yield storage
-    storage.close()
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from mbuzz.server.roles import ROLES
 from mbuzz.server.settings import ServerSettings
 from mbuzz.testing import ManualClock
 from tests.server.conftest import Answered, Caller
+from tests.server.dashboard.client import CHEAP
 from tests.server.sql_guard import tenant_tables
 
 MARK = "mark-of-b"  # in all that only B, or only the other environment, has said
@@ -110,7 +111,7 @@ class Town:
     def __init__(self, database=":memory:", hashed="$scrypt$"):
         self.clock = ManualClock(NOW_MS)
         settings = ServerSettings(database=database, rate_burst=100_000)
-        self.app = create_app(settings, clock=self.clock)
+        self.app = create_app(settings, clock=self.clock, password_cost=CHEAP)
         self.storage = self.app.storage
         self._hashed = hashed
         self.a = self._house("Shop A")

@@ -14,9 +14,9 @@ from urllib.parse import quote, urlsplit
 
 from mbuzz import ids
 from mbuzz.clock import Clock
+from mbuzz.server import passwords
 from mbuzz.server.dashboard.attempts import Attempts
 from mbuzz.server.http.request import Request
-from mbuzz.server.passwords import hash_password, is_outdated, verify_password
 from mbuzz.server.roles import may
 from mbuzz.server.storage.errors import StorageError
 from mbuzz.server.storage.port import Storage, Stores
@@ -79,11 +79,19 @@ class Logins:
     """Begins, recognizes and ends log-ins; storage keeps a digest of their tokens."""
 
     def __init__(
-        self, storage: Storage, clock: Clock, *, checks_at_once: int = _CHECKS_AT_ONCE
+        self,
+        storage: Storage,
+        clock: Clock,
+        *,
+        cost: passwords.Cost = passwords.COST,
+        checks_at_once: int = _CHECKS_AT_ONCE,
+        check_wait: float = _CHECK_WAIT,
     ) -> None:
         self._storage = storage
         self._clock = clock
+        self._cost = cost
         self._checks = threading.BoundedSemaphore(checks_at_once)
+        self._check_wait = check_wait
         self._attempts = Attempts(clock)
 
     def authenticate(self, email: str, password: str, address: str) -> User | None:
@@ -107,9 +115,10 @@ class Logins:
             )
             if user is not None and user.account.deleted_at_ms is not None:
                 user = None
-            right = verify_password(password, user.password_hash if user else None)
-            if user is not None and right and is_outdated(user.password_hash):
-                self._renew(user, hash_password(password))
+            stored = user.password_hash if user else None
+            right = passwords.verify_password(password, stored, self._cost)
+            if user is not None and right:
+                self._renew_if_outdated(user, password)
         if user is not None and not right:
             self._count_failure(user)
         return user if right else None
@@ -121,12 +130,12 @@ class Logins:
             TooManyAttemptsError: If too many log in at the same time.
         """
         with self._one_of_few():
-            return hash_password(text)
+            return passwords.hash_password(text, self._cost)
 
     @contextmanager
     def _one_of_few(self) -> Iterator[None]:
         """Reckon with passwords two at a time: each takes time, and 32 MiB."""
-        if not self._checks.acquire(timeout=_CHECK_WAIT):
+        if not self._checks.acquire(timeout=self._check_wait):
             raise TooManyAttemptsError(
                 "Many people are logging in right now. Try again in a moment.", 2
             )
@@ -135,8 +144,11 @@ class Logins:
         finally:
             self._checks.release()
 
-    def _renew(self, user: User, hashed: str) -> None:
+    def _renew_if_outdated(self, user: User, password: str) -> None:
         """Keep the password as it would be kept if it were set now."""
+        if not passwords.is_outdated(user.password_hash, self._cost):
+            return
+        hashed = passwords.hash_password(password, self._cost)
         account_id = user.account.id
         self._storage.write(
             lambda stores: stores.accounts.set_password(account_id, user.id, hashed)

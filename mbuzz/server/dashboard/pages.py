@@ -24,6 +24,7 @@ from mbuzz.server.http.response import (
     text_response,
 )
 from mbuzz.server.http.routes import Route
+from mbuzz.server.passwords import COST, Cost
 from mbuzz.server.roles import REPORTS
 from mbuzz.server.storage.port import Storage
 
@@ -33,10 +34,12 @@ _WRONG = "The e-mail or the password is wrong. Check both and try again."
 class Dashboard:
     """The pages for people; each sees their own account's data and nothing else."""
 
-    def __init__(self, storage: Storage, clock: Clock) -> None:
+    def __init__(
+        self, storage: Storage, clock: Clock, password_cost: Cost = COST
+    ) -> None:
         self._storage = storage
         self._clock = clock
-        self._logins = Logins(storage, clock)
+        self._logins = Logins(storage, clock, cost=password_cost)
         self._doors = Doors(self._logins)
 
     def routes(self) -> list[Route]:

@@ -9,11 +9,13 @@ from urllib.parse import urlencode
 
 from mbuzz.server import create_app
 from mbuzz.server.bootstrap import prepare
+from mbuzz.server.passwords import Cost
 from mbuzz.server.settings import ServerSettings
 
 NOW_MS = 1_795_000_000_000  # 2026-11-18 10:26:40 UTC
 TODAY = "2026-11-18"
 DAY_MS = 86_400_000
+CHEAP = Cost(log_n=4)  # a password in a millisecond; test_passwords has the real cost
 
 
 class Clock:
@@ -85,11 +87,13 @@ class Browser:
 class Site:
     """The real application on a database of its own, with one account in it."""
 
-    def __init__(self, database, *, live=True, settings=None, **options):
+    def __init__(self, database, *, live=True, settings=None):
         self.clock = Clock()
         chosen = ServerSettings(database=str(database), **(settings or {}))
-        self.app = create_app(chosen, clock=self.clock)
-        self.first = prepare(self.app.storage, self.clock, live=live, **options)
+        self.app = create_app(chosen, clock=self.clock, password_cost=CHEAP)
+        self.first = prepare(
+            self.app.storage, self.clock, live=live, password_cost=CHEAP
+        )
         self.email, self.password = self.first.email, self.first.password
 
     def browser(self, **environ):

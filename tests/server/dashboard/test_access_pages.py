@@ -4,9 +4,10 @@ import re
 
 import pytest
 
-from mbuzz.server import accounts, passwords, team
-from mbuzz.server.passwords import hash_password
-from tests.server.dashboard.client import DAY_MS, NOW_MS, shown, view
+from mbuzz.server import accounts, create_app, team
+from mbuzz.server.passwords import Cost, hash_password
+from mbuzz.server.settings import ServerSettings
+from tests.server.dashboard.client import CHEAP, DAY_MS, NOW_MS, Browser, shown, view
 
 PASSWORD = "correct horse battery"
 
@@ -21,7 +22,7 @@ def add(site, email, role):
             s,
             site.first.account,
             email,
-            hash_password(PASSWORD),
+            hash_password(PASSWORD, CHEAP),
             role,
             actor="x",
             now_ms=NOW_MS,
@@ -213,20 +214,23 @@ def test_guesses_of_the_current_password_are_bounded(site):
     assert answer.header("Retry-After") == "60"
 
 
-def test_a_login_renews_a_hash_made_in_an_older_way(site, monkeypatch):
+def test_a_login_renews_a_hash_made_in_an_older_way(site):
     def stored():
         return site.app.storage.read(lambda s: s.accounts.user_by_email(site.email))
 
     before = stored().password_hash
-    monkeypatch.setattr(passwords, "_LOG_N", 5)
-    browser = site.logged_in()
+    settings = ServerSettings(database=site.app.storage.path)
+    newer = create_app(settings, clock=site.clock, password_cost=Cost(log_n=5))
+    browser = Browser(newer)
+    assert browser.log_in(site.email, site.password).status == 303
 
     after = stored().password_hash
     assert before.startswith("$scrypt$ln=4,")
     assert after.startswith("$scrypt$ln=5,")
     assert browser.get("/").status == 200
-    site.logged_in()
+    assert Browser(newer).log_in(site.email, site.password).status == 303
     assert stored().password_hash == after
+    newer.close()
 
 
 # -- accounts, and what is noted --

@@ -11,7 +11,16 @@ from mbuzz.server.attribution.models import MODELS
 from mbuzz.server.dashboard import channel_table
 from mbuzz.server.ingestion import keys
 from mbuzz.server.passwords import hash_password
-from tests.server.dashboard.client import NOW_MS, TODAY, Site, sale, shown, table, view
+from tests.server.dashboard.client import (
+    CHEAP,
+    NOW_MS,
+    TODAY,
+    Site,
+    sale,
+    shown,
+    table,
+    view,
+)
 
 SEARCH = "?utm_source=google&utm_medium=cpc"
 LETTER = "?utm_source=letter&utm_medium=email"
@@ -316,7 +325,7 @@ def test_nothing_that_visitors_send_becomes_markup(site):
 
 
 def new_account(site, name, email):
-    hashed = hash_password("secret")
+    hashed = hash_password("secret", CHEAP)
 
     def work(stores):
         account = stores.accounts.create_account(

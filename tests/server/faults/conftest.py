@@ -8,8 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.crash.served import Backend
-
-PATIENCE = 30.0  # seconds for an answer
+from tests.processes import PATIENCE
 
 
 class Answer:

@@ -25,17 +25,21 @@ def trial(tmp_path):
         one.close()
 
 
+def assert_has_all_once(ends, rounds):
+    for _ in range(rounds):
+        ends.round()
+    ends.finish()
+
+    verdict = judge(ends.backend.database, ends.ledger)
+    assert verdict.problems == []
+    assert (verdict.lost, verdict.doubled) == (0, 0)
+    assert ends.ledger.accepted
+
+
 def test_kill_9_under_load_loses_and_doubles_nothing(trial):
     kills = trial(Kills)
 
-    for _ in range(3):
-        kills.round()
-    kills.finish()
-
-    verdict = judge(kills.backend.database, kills.ledger)
-    assert verdict.problems == []
-    assert (verdict.lost, verdict.doubled) == (0, 0)
-    assert kills.ledger.accepted
+    assert_has_all_once(kills, rounds=3)
     assert kills.ledger.resent
 
 
@@ -43,14 +47,7 @@ def test_kill_9_under_load_loses_and_doubles_nothing(trial):
 def test_power_cut_under_load_loses_and_doubles_nothing(trial):
     cuts = trial(PowerCuts)
 
-    for _ in range(2):
-        cuts.round()
-    cuts.finish()
-
-    verdict = judge(cuts.backend.database, cuts.ledger)
-    assert verdict.problems == []
-    assert (verdict.lost, verdict.doubled) == (0, 0)
-    assert cuts.ledger.accepted
+    assert_has_all_once(cuts, rounds=2)
     assert cuts.undone
 
 

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from tests.crash.load import Ledger, Load, Traffic, new_seed
 from tests.crash.verdict import judge
+from tests.processes import PATIENCE
 
-PATIENCE = 30.0  # seconds for an answer
 IN_FLIGHT = 8
 
 

@@ -8,8 +8,7 @@ from contextlib import closing, contextmanager
 import pytest
 
 from mbuzz.server.http.wsgi_server import WSGIServer
-
-PATIENCE = 5.0  # seconds until a test gives up waiting
+from tests.processes import PATIENCE
 
 
 class Raw(bytes):
@@ -106,6 +105,12 @@ def serve():
     yield start
     for server in servers:
         server.shutdown(grace=1.0)
+
+
+@pytest.fixture
+def shop(caller):
+    """Return a caller of a new backend."""
+    return caller()
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from mbuzz.server.http import key_cache
 from mbuzz.server.http.key_cache import KeyCache
 from mbuzz.server.ingestion import keys
 from mbuzz.server.ingestion.keys import KeyRefusedError
+from mbuzz.server.storage import group_commit
 from mbuzz.server.storage.errors import StorageBusyError
 from mbuzz.server.storage.sqlite import SqliteStorage
 from mbuzz.testing import ManualClock
@@ -210,10 +211,9 @@ def test_a_request_does_not_wait_until_its_use_is_noted(desk, tmp_path):
 def test_a_request_goes_on_where_its_use_cannot_be_noted(desk, monkeypatch):
     _, text = desk.key()
 
-    def full(*_arguments):
-        raise StorageBusyError("too many writes are waiting")
-
-    monkeypatch.setattr(desk.storage, "submit", full)
+    monkeypatch.setattr(group_commit, "_MOST_WAITING", 0)
+    with pytest.raises(StorageBusyError, match="too many writes are waiting"):
+        desk.storage.submit(lambda stores, payloads: payloads, None)
 
     assert desk.cache.find(f"Bearer {text}").account == desk.account
 

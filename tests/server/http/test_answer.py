@@ -8,7 +8,8 @@ from wsgiref.validate import validator
 
 import pytest
 
-PATIENCE = 5.0  # seconds until a test gives up waiting
+from tests.processes import PATIENCE
+
 HOST = b"Host: localhost\r\n"
 
 

@@ -16,47 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mbuzz import __version__, protocol
-from mbuzz.server.ingestion import keys
 from mbuzz.server.storage import group_commit, sqlite
 from mbuzz.server.storage.errors import StorageBusyError
-
-VISITOR = "65dabef0" * 8
-SITE = "https://shop.example/"
-AD = SITE + "?utm_source=google&utm_medium=cpc"
-PATIENCE = 10.0  # seconds until a test gives up waiting
-
-
-@pytest.fixture
-def shop(caller):
-    """Return a caller of a new backend."""
-    return caller()
-
-
-def page(url=SITE, visitor=VISITOR, **fields):
-    return {
-        "event_type": "page_view",
-        "visitor_id": visitor,
-        "properties": {"url": url},
-        **fields,
-    }
-
-
-def batch(*items):
-    return {"events": list(items)}
-
-
-def new_key(shop, *, live=False, account=None):
-    """Return a second key, of the first account or of a new one."""
-
-    def work(stores):
-        owner = stores.accounts.accounts()[0]
-        if account:
-            owner = stores.accounts.create_account(
-                account, f"acct_{account}", "EUR", "UTC", 0
-            )
-        return keys.create(stores.accounts, owner, live=live, name="b", now_ms=0)[1]
-
-    return type(shop)(shop.app, shop.app.storage.write(work))
+from tests.processes import PATIENCE
+from tests.server.calls import AD, SITE, VISITOR, batch, page
 
 
 def code(answer):
@@ -191,7 +154,7 @@ def test_head_is_get_without_the_body(shop):
 
 
 def test_four_ways_to_fail_have_four_sentences(shop):
-    revoked = new_key(shop)
+    revoked = shop.other()
 
     def revoke(stores):
         account = stores.accounts.accounts()[0]
@@ -213,7 +176,7 @@ def test_four_ways_to_fail_have_four_sentences(shop):
 
 
 def test_validate_says_whose_the_key_is(shop):
-    live = new_key(shop, live=True)
+    live = shop.other(live=True)
 
     assert shop.get("/validate").json() == {
         "valid": True,
@@ -224,7 +187,7 @@ def test_validate_says_whose_the_key_is(shop):
 
 
 def test_key_of_another_account_sees_nothing_of_ours(shop):
-    other = new_key(shop, account="Rival")
+    other = shop.other(account="Rival")
     mine = shop.post("/events", batch(page(AD, id="evt_same"))).json()
     shop.post("/conversions", {"conversion_type": "p", "visitor_id": VISITOR})
 
@@ -359,7 +322,7 @@ def test_text_that_was_cut_is_warned_about(shop):
 
 
 def test_B5_bots_are_told_in_test_mode_only(shop):
-    live = new_key(shop, live=True)
+    live = shop.other(live=True)
     crawler = page(properties={"url": SITE, "user_agent": "Googlebot"})
 
     [told] = shop.post("/events", batch(crawler)).json()["events"]
@@ -411,7 +374,7 @@ def test_E3_key_of_a_batch_with_another_body_is_409(shop):
 
 
 def test_I15_idempotency_keys_are_a_tenants_own(shop):
-    live = new_key(shop, live=True)
+    live = shop.other(live=True)
     shop.post("/events", batch(page()), HTTP_X_IDEMPOTENCY_KEY="K")
 
     answer = live.post("/events", batch(page(AD)), HTTP_X_IDEMPOTENCY_KEY="K")
@@ -639,7 +602,7 @@ def test_E5_repeat_in_a_batch_is_warned_about(shop):
 
 
 def test_report_is_of_the_keys_environment(shop):
-    live = new_key(shop, live=True)
+    live = shop.other(live=True)
     for key, revenue in ((shop, 1), (live, 20)):
         key.post("/events", batch(page(AD)))
         key.post(
@@ -722,7 +685,7 @@ def test_every_answer_says_what_is_left(caller):
 
 def test_one_keys_limit_is_not_anothers(caller):
     shop = caller(rate_limit=1, rate_burst=1)
-    other = new_key(shop)
+    other = shop.other()
 
     assert [key.get("/validate").status for key in (shop, shop, other)] == [
         *[200, 429, 200]

@@ -2,39 +2,11 @@
 
 import pytest
 
-from mbuzz.server.ingestion import keys
-
-VISITOR = "65dabef0" * 8
-AD = "https://shop.example/?utm_source=google&utm_medium=cpc"
-
-
-@pytest.fixture
-def shop(caller):
-    return caller()
-
-
-def other_key(shop, *, live=False, account=None, scopes=None):
-    """Return a caller with another key."""
-
-    def work(stores):
-        owner = stores.accounts.accounts()[0]
-        if account:
-            owner = stores.accounts.create_account(
-                account, f"acct_{account}", "EUR", "UTC", 0
-            )
-        return keys.create(stores.accounts, owner, live=live, name="b", now_ms=0)[1]
-
-    return type(shop)(shop.app, shop.app.storage.write(work))
+from tests.server.calls import AD, VISITOR, batch, page
 
 
 def visit(shop, url=AD, **fields):
-    event = {
-        "event_type": "page_view",
-        "visitor_id": VISITOR,
-        "properties": {"url": url},
-        **fields,
-    }
-    return shop.post("/events", {"events": [event]}).json()["events"][0]
+    return shop.post("/events", batch(page(url, **fields))).json()["events"][0]
 
 
 def sell(shop, **fields):
@@ -64,9 +36,9 @@ def test_CV13_answer_has_the_credits_at_once(shop):
 @pytest.mark.parametrize("whose", ["nobody", "account", "environment"])
 def test_CV14_event_of_anybody_else_is_a_404_as_an_unknown_one(shop, whose):
     if whose == "account":
-        visit(other_key(shop, account="Rival"), id="evt_theirs")
+        visit(shop.other(account="Rival"), id="evt_theirs")
     if whose == "environment":
-        visit(other_key(shop, live=True), id="evt_theirs")
+        visit(shop.other(live=True), id="evt_theirs")
 
     answer = shop.post(
         "/conversions", {"conversion_type": "p", "event_id": "evt_theirs"}
@@ -144,7 +116,7 @@ def test_CV17_conversion_can_be_looked_at_with_all_that_was_said(shop):
 @pytest.mark.parametrize("stranger", [{"account": "Rival"}, {"live": True}])
 def test_I15_conversion_of_another_tenant_is_not_there(shop, stranger):
     sold = sell(shop)["conversion_id"]
-    other = other_key(shop, **stranger)
+    other = shop.other(**stranger)
 
     answers = [
         other.get(f"/conversions/{sold}"),

@@ -9,8 +9,8 @@ import threading
 import pytest
 
 from mbuzz.server.http.response import Response, json_response
+from tests.processes import PATIENCE
 
-PATIENCE = 5.0  # seconds until a test gives up waiting
 HOST = b"Host: localhost\r\n"
 
 

@@ -7,8 +7,7 @@ import threading
 import pytest
 
 from mbuzz.server.http.loop import READ, Handler, Loop
-
-PATIENCE = 5.0  # seconds until a test gives up waiting
+from tests.processes import PATIENCE
 
 
 class Recorder(Handler):

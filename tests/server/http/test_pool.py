@@ -6,8 +6,7 @@ import threading
 import pytest
 
 from mbuzz.server.http.pool import Pool
-
-PATIENCE = 5.0  # seconds until a test gives up waiting
+from tests.processes import PATIENCE
 
 
 @pytest.fixture

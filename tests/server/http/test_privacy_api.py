@@ -2,23 +2,13 @@
 
 import pytest
 
-SITE = "https://shop.example/"
-VISITOR = "65dabef0" * 8
+from tests.server import calls
+from tests.server.calls import SITE, VISITOR
 
 
-@pytest.fixture
-def shop(caller):
-    """Return a caller of a new backend."""
-    return caller()
-
-
-def page(query="", **fields):
-    return {
-        "event_type": "page_view",
-        "visitor_id": VISITOR,
-        "properties": {"url": SITE + query, **fields.pop("properties", {})},
-        **fields,
-    }
+def page(query="", properties=None, **fields):
+    url = SITE + query
+    return calls.page(url, properties={"url": url, **(properties or {})}, **fields)
 
 
 def post(shop, item, **headers):

@@ -2,17 +2,9 @@
 
 import pytest
 
-from mbuzz.server.ingestion import keys
+from tests.server.calls import AD, SITE, VISITOR, batch, page
 
-VISITOR = "65dabef0" * 8
-SITE = "https://shop.example/"
-AD = SITE + "?utm_source=google&utm_medium=cpc"
 MINUTE = 60_000
-
-
-@pytest.fixture
-def shop(caller):
-    return caller()
 
 
 def landing(url=AD, session="s-1", **fields):
@@ -26,13 +18,7 @@ def announce(shop, **fields):
 
 
 def view(shop, url=AD, **fields):
-    item = {
-        "event_type": "page_view",
-        "visitor_id": VISITOR,
-        "properties": {"url": url},
-        **fields,
-    }
-    [event] = shop.post("/events", {"events": [item]}).json()["events"]
+    [event] = shop.post("/events", batch(page(url, **fields))).json()["events"]
     return event
 
 
@@ -160,11 +146,7 @@ def test_referrer_decides_where_there_are_no_tags(shop):
 
 
 def test_bot_is_told_in_test_mode_only_and_is_no_visit(shop):
-    def live_key(stores):
-        [account] = stores.accounts.accounts()
-        return keys.create(stores.accounts, account, live=True, name="b", now_ms=0)[1]
-
-    live = type(shop)(shop.app, shop.app.storage.write(live_key))
+    live = shop.other(live=True)
 
     assert announce(shop, user_agent="Googlebot")["warnings"] == ["bot"]
     assert announce(live, user_agent="Googlebot") == {

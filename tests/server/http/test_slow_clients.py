@@ -9,9 +9,9 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
+from tests.processes import PATIENCE, wait_for
 from tests.server.http.test_deferred import App
 
-PATIENCE = 10.0  # seconds until a test gives up waiting
 HOST = b"Host: localhost\r\n"
 GET = b"GET /large HTTP/1.1\r\n" + HOST + b"\r\n"
 LARGE = b"x" * 9_000_000  # more than sockets on loopback take in
@@ -46,13 +46,6 @@ def slow_reader(server, buffer=4096):
     client.connect((server.server.host, server.server.port))
     client.sendall(GET)
     return client
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def is_cut(client):
@@ -96,7 +89,7 @@ def test_many_slow_readers_are_cut_and_others_answered(serve, app):
         assert_answered(server, "GET", "/small")
 
         begin = time.monotonic()
-        wait_until(lambda: not server.server._service.open)
+        wait_for(lambda: not server.server._service.open, "the end of all connections")
         print(f"cut after {time.monotonic() - begin:.1f} s")
         assert all(is_cut(client) for client in slow)
     assert server.server._service.held == 0
@@ -202,7 +195,7 @@ def test_requests_that_find_no_thread_come_back_and_the_fast_way_goes_on(serve, 
             clients[-1].sendall(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
             if number < 2:
                 assert app.running.acquire(timeout=PATIENCE)
-        wait_until(lambda: server.server._service.pool.waiting)
+        wait_for(lambda: server.server._service.pool.waiting, "a request that waits")
 
         refused, _ = server.ask(method, "/slow")
         taken, _ = server.ask("POST", "/")
@@ -221,7 +214,10 @@ def test_bytes_of_all_clients_together_are_bounded(serve):
     with ExitStack() as stack:
         clients = [stack.enter_context(server.connected()) for _ in range(3)]
         for number, client in enumerate(clients):
-            wait_until(lambda at=number: server.server._service.held == 150_000 * at)
+            wait_for(
+                lambda at=number: server.server._service.held == 150_000 * at,
+                "what the last one sent",
+            )
             client.sendall(begun + b"x" * 150_000)
         longest = clients[0].recv(65_536)
 
@@ -257,7 +253,7 @@ def test_client_that_resets_in_the_middle_is_forgotten(serve, caplog):
             reset = struct.pack("ii", 1, 0)
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
 
-    wait_until(lambda: not server.server._service.open)
+    wait_for(lambda: not server.server._service.open, "the end of all connections")
     assert server.ask()[0].status == 200
     assert not caplog.records
 
@@ -295,6 +291,7 @@ def test_pipelining_without_end_waits_for_its_answers(serve):
         with suppress(TimeoutError):
             while sent < 100_000_000:
                 sent += client.send(post * 1000)
+        wait_for(lambda: app.promises, "the first of them")
         (connection,) = server.server._service.open
 
         assert sent < 100_000_000

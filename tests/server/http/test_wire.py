@@ -8,31 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from mbuzz import protocol
-from mbuzz.server.ingestion import keys
+from tests.server.calls import SITE, VISITOR, batch, page
 
-VISITOR = "65dabef0" * 8
-SITE = "https://shop.example/"
 BOM = b"\xef\xbb\xbf"
 DAY = 86_400.0
-
-
-@pytest.fixture
-def shop(caller):
-    """Return a caller of a new backend."""
-    return caller()
-
-
-def page(**fields):
-    return {
-        "event_type": "page_view",
-        "visitor_id": VISITOR,
-        "properties": {"url": SITE},
-        **fields,
-    }
-
-
-def batch(*items, **fields):
-    return {"events": list(items), **fields}
 
 
 def send(shop, *items, **headers):
@@ -43,14 +22,6 @@ def send(shop, *items, **headers):
 
 def raw(shop, body, path="/events", **headers):
     return shop.send("POST", f"/api/v1{path}", body, **headers)
-
-
-def live(shop):
-    def work(stores):
-        [account] = stores.accounts.accounts()
-        return keys.create(stores.accounts, account, live=True, name="b", now_ms=0)[1]
-
-    return type(shop)(shop.app, shop.app.storage.write(work))
 
 
 def stored(shop, column):
@@ -272,7 +243,9 @@ def test_fields_that_are_not_known_are_told_in_test_mode_only(shop):
     items = [item, {**sale, "reveneu": 5}, {"type": "conversion", "conversion": sale}]
 
     told = [event.get("warnings") for event in send(shop, *items)["events"]]
-    untold = [event.get("warnings") for event in send(live(shop), *items)["events"]]
+    untold = [
+        event.get("warnings") for event in send(shop.other(live=True), *items)["events"]
+    ]
 
     named = "utm_sorce, field_0, field_1, field_2, field_3 and 3 more"
     assert told[0] == [f"unknown fields were ignored: {named}"]
@@ -291,7 +264,7 @@ def test_fields_that_are_not_known_are_told_in_test_mode_only(shop):
 )
 def test_single_calls_tell_of_unknown_fields_too(shop, path, body):
     told = shop.post(path, body).json()
-    untold = live(shop).post(path, body).json()
+    untold = shop.other(live=True).post(path, body).json()
 
     assert told["warnings"] == ["unknown fields were ignored: trait"]
     assert "warnings" not in untold
@@ -384,7 +357,7 @@ def test_cookies_never_contradict_what_was_sent(shop):
 
 def test_E1_id_counts_once_and_is_a_tenants_own(shop):
     first = send(shop, page(id="evt_1"))["events"][0]
-    other = live(shop)
+    other = shop.other(live=True)
 
     [again] = send(shop, page(id="evt_1", properties={"url": "https://b.example/"}))[
         "events"

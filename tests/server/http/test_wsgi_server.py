@@ -5,7 +5,6 @@ import logging
 import signal
 import socket
 import threading
-import time
 from contextlib import ExitStack
 from urllib.request import urlopen
 
@@ -13,8 +12,8 @@ import pytest
 
 from mbuzz.server.http import listener
 from mbuzz.server.http.wsgi_server import WSGIServer
+from tests.processes import PATIENCE, wait_for
 
-PATIENCE = 5.0  # seconds until a test gives up waiting
 HOST = b"Host: localhost\r\n"
 HELLO = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"
 
@@ -49,9 +48,7 @@ def test_more_connections_than_allowed_are_told_to_come_back(serve):
     assert response.headers["Retry-After"] == "1"
     assert response.headers["Connection"] == "close"
     assert json.loads(body)["code"] == "too_many_connections"
-    deadline = time.monotonic() + PATIENCE
-    while server.ask()[0].status != 200:  # the thread of the first needs a moment
-        assert time.monotonic() < deadline
+    wait_for(lambda: server.ask()[0].status == 200, "room for another connection")
 
 
 def test_connections_turned_away_do_not_pile_up(serve, monkeypatch):
@@ -257,7 +254,7 @@ def test_interrupted_server_lets_everything_go():
         clients[0].recv(65_536)
         signal.raise_signal(signal.SIGINT)
         # Python may drop an interrupt that strikes in a finalizer: people press again.
-        if not over.wait(PATIENCE):
+        if not over.wait(5.0):
             signal.raise_signal(signal.SIGINT)
 
     over = threading.Event()
@@ -305,8 +302,10 @@ def test_request_that_is_arriving_at_shutdown_is_answered(serve):
     server = serve()
     with server.connected() as client:
         client.sendall(HELLO[:20])
-        while not any(c._incoming.begun for c in list(server.server._service.open)):
-            time.sleep(0.001)
+        wait_for(
+            lambda: any(c._incoming.begun for c in list(server.server._service.open)),
+            "the first part of the request",
+        )
         stopper = threading.Thread(target=server.shutdown)
         stopper.start()
         while not server.server._service.stopping:

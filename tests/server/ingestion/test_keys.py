@@ -4,16 +4,8 @@ import pytest
 
 from mbuzz.server.ingestion import keys
 from mbuzz.server.ingestion.keys import KeyRefusedError
-from mbuzz.server.storage.sqlite import SqliteStorage
 
 NOW = 1_790_000_000_000
-
-
-@pytest.fixture
-def storage():
-    storage = SqliteStorage(":memory:")
-    yield storage
-    storage.close()
 
 
 @pytest.fixture
@@ -23,9 +15,11 @@ def account(storage):
     )
 
 
-def create(storage, account, *, live=False, name="web"):
+def create(storage, account, *, live=False, name="web", now_ms=NOW, **limits):
     return storage.write(
-        lambda s: keys.create(s.accounts, account, live=live, name=name, now_ms=NOW)
+        lambda s: keys.create(
+            s.accounts, account, live=live, name=name, now_ms=now_ms, **limits
+        )
     )
 
 
@@ -120,17 +114,7 @@ def test_a_new_key_may_ingest_and_read(storage, account):
 
 
 def test_scopes_and_end_are_kept(storage, account):
-    _, text = storage.write(
-        lambda s: keys.create(
-            s.accounts,
-            account,
-            live=True,
-            name="",
-            now_ms=NOW,
-            scopes=["admin", "read"],
-            expires_at_ms=NOW + 1,
-        )
-    )
+    _, text = create(storage, account, scopes=["admin", "read"], expires_at_ms=NOW + 1)
 
     key = authenticate(storage, f"Bearer {text}")
     assert key.scopes == {"admin", "read"}
@@ -151,16 +135,7 @@ def test_unknown_scopes_are_refused(scopes, got):
 
 @pytest.mark.parametrize(("later_ms", "works"), [(-1, True), (0, False), (1, False)])
 def test_a_key_ends_at_its_time(storage, account, later_ms, works):
-    _, text = storage.write(
-        lambda s: keys.create(
-            s.accounts,
-            account,
-            live=True,
-            name="",
-            now_ms=NOW - 10,
-            expires_at_ms=NOW - later_ms,
-        )
-    )
+    _, text = create(storage, account, now_ms=NOW - 10, expires_at_ms=NOW - later_ms)
 
     if works:
         assert authenticate(storage, f"Bearer {text}")

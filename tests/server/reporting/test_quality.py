@@ -6,20 +6,12 @@ from mbuzz.server.model import ConversionCall, Tenant, TrackCall
 from mbuzz.server.policy import DEFAULT
 from mbuzz.server.reporting.period import Period
 from mbuzz.server.reporting.quality import data_quality
-from mbuzz.server.storage.sqlite import SqliteStorage
 from mbuzz.server.tracking.identity import identify
 from mbuzz.server.tracking.processor import process
 from tests.server.reporting.conftest import NOON, SITE
 
 MINUTE = 60_000
 DAY = 1440 * MINUTE
-
-
-@pytest.fixture
-def storage():
-    storage = SqliteStorage(":memory:")
-    yield storage
-    storage.close()
 
 
 @pytest.fixture

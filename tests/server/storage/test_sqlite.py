@@ -19,9 +19,9 @@ from mbuzz.server.storage import group_commit, sqlite
 from mbuzz.server.storage.errors import StorageBusyError, StorageError
 from mbuzz.server.storage.schema import migrate, migrations
 from mbuzz.server.storage.sqlite import SqliteStorage
+from tests.processes import PATIENCE, wait_for
 
 TENANT = Tenant(1, live=True)
-PATIENCE = 10.0  # seconds until a test gives up waiting
 
 
 @pytest.fixture
@@ -78,15 +78,6 @@ def gate(storage):
         assert passed.result(PATIENCE) == "passed"
 
 
-def wait_for(condition):
-    ticks = threading.Event()
-    for _ in range(2000):
-        if condition():
-            return
-        ticks.wait(0.005)
-    raise AssertionError("it did not come to that")
-
-
 # -- writing --
 
 
@@ -110,7 +101,7 @@ def test_those_who_wait_share_one_commit(storage, path, gate):
 
     with ThreadPoolExecutor(20) as pool:
         done = [pool.submit(storage.write, add(f"v{number}")) for number in range(20)]
-        wait_for(lambda: len(storage._commits._waiting) == 20)
+        wait_for(lambda: len(storage._commits._waiting) == 20, "the queue")
         gate.open.set()
         assert len({future.result(PATIENCE) for future in done}) == 20
 
@@ -136,7 +127,7 @@ def test_failing_work_costs_itself_only(storage, path, gate, poison, error):
     with ThreadPoolExecutor(3) as pool:
         works = [add("before"), poison, add("after")]
         before, failed, after = [pool.submit(storage.write, work) for work in works]
-        wait_for(lambda: len(storage._commits._waiting) == 3)
+        wait_for(lambda: len(storage._commits._waiting) == 3, "the queue")
         gate.open.set()
 
         assert before.result(PATIENCE)
@@ -170,7 +161,7 @@ def test_queue_that_is_full_is_busy(storage, gate, monkeypatch):
     monkeypatch.setattr(group_commit, "_MOST_WAITING", 1)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(storage.write, add("v1"))
-        wait_for(lambda: storage._commits._waiting)
+        wait_for(lambda: storage._commits._waiting, "the queue")
 
         with pytest.raises(StorageBusyError, match="too many writes are waiting"):
             storage.write(add("v2"))
@@ -239,9 +230,9 @@ def test_full_disk_is_busy_and_costs_nothing_that_was_there(storage, path):
 def test_close_finishes_what_is_queued(storage, path, gate):
     with ThreadPoolExecutor(11) as pool:
         done = [pool.submit(storage.write, add(f"v{number}")) for number in range(10)]
-        wait_for(lambda: len(storage._commits._waiting) == 10)
+        wait_for(lambda: len(storage._commits._waiting) == 10, "the queue")
         closing = pool.submit(storage.close)
-        wait_for(lambda: storage._closed)
+        wait_for(lambda: storage._closed, "the end")
         gate.open.set()
         for future in [*done, closing]:
             future.result(PATIENCE)

@@ -6,9 +6,9 @@ import pytest
 
 from mbuzz.server.storage import turns
 from mbuzz.server.storage.turns import Turns
+from tests.processes import PATIENCE
 
 pytest.importorskip("fcntl", reason="turns are for POSIX")
-PATIENCE = 30.0  # seconds until a test gives up waiting
 
 
 @pytest.fixture
