@@ -49,7 +49,11 @@ class Application:
         )
         self.storage = storage
         self.metrics = Metrics()
-        self._edge = Edge(settings.trusted_proxies, settings.public_url)
+        self._edge = Edge(
+            settings.trusted_proxies,
+            settings.public_url,
+            settings.client_address_header,
+        )
         self._observer = Observer(self.metrics, settings.access_log)
         self._api = Api(storage, clock, limiter, self.metrics)
         shown = MetricsApi(self.metrics, settings.metrics, settings.metrics_token)

@@ -85,6 +85,14 @@ OPTIONS: Final = (
         "hops, or which addresses and networks, with commas",
     ),
     Option(
+        name="client_address_header",
+        kind=kinds.one_of("x-forwarded-for", "forwarded", "cf-connecting-ip"),
+        metavar="HEADER",
+        help="header that trusted proxies tell the client's address in: "
+        "x-forwarded-for, forwarded (RFC 7239, then of scheme and host, too) or "
+        "cf-connecting-ip",
+    ),
+    Option(
         name="rate_limit",
         kind=kinds.rate,
         metavar="NUMBER",
@@ -186,6 +194,7 @@ class ServerSettings:
     port: int = 8787
     public_url: str = ""
     trusted_proxies: int | tuple[str, ...] = ()
+    client_address_header: str = "x-forwarded-for"
     rate_limit: float = 100.0  # requests a second and key
     rate_burst: int = 500
     max_connections: int = 0  # as many as the system allows

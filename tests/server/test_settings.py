@@ -18,6 +18,7 @@ GIVEN = {
     "port": ("80", 80),
     "public_url": ("https://Stats.Example.com/", "https://stats.example.com"),
     "trusted_proxies": ("127.0.0.1, 10.0.0.0/8", ("127.0.0.1", "10.0.0.0/8")),
+    "client_address_header": ("Forwarded", "forwarded"),
     "rate_limit": ("2.5", 2.5),
     "rate_burst": ("7", 7),
     "max_connections": ("1000", 1000),
