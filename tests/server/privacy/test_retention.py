@@ -76,6 +76,53 @@ def test_by_default_events_are_kept_for_fourteen_months(shop, night):
     assert count(shop, "sessions") == 1
 
 
+def forgotten(shop):
+    """Return the entries of the audit log about what the night deleted."""
+    entries = shop.storage.read(
+        lambda stores: stores.accounts.audit_entries(shop.tenant.account_id, 100)
+    )
+    return [
+        (entry.actor, dict(entry.details))
+        for entry in entries
+        if entry.action == "data.forget"
+    ]
+
+
+def test_G6_audit_says_what_a_night_deleted_and_nothing_of_quiet_nights(backend, night):
+    shop, other = backend.shop(), backend.shop(retention={"bots_days": 0})
+    for one in (shop, other):
+        one.visit("v", 0)
+        one.visit("v", 1, user_agent="Googlebot/2.1")
+
+    night(20)
+    assert forgotten(shop) == []
+    night(40)
+    night(41)
+
+    environment = shop.tenant.environment
+    assert forgotten(shop) == [
+        ("job:retention", {"environment": environment, "events_of_bots": 1})
+    ]
+    assert forgotten(other) == []
+
+
+def test_G6_audit_says_what_was_deleted_before_a_night_was_cut_short(
+    backend, monkeypatch
+):
+    monkeypatch.setattr(retention, "MOST_ROWS", 2)
+    shop = backend.shop(retention={"events_days": 31})
+    for day in range(5):
+        shop.visit("v", day * DAY)
+    backend.clock.advance(60 * DAY * 60)
+
+    steps = retention.retain(backend.storage, backend.clock)
+    while not count(shop, "events") < 5:
+        next(steps)
+    steps.close()
+
+    assert [details["events"] for _, details in forgotten(shop)] == [2]
+
+
 def test_zero_days_is_for_ever(backend, night):
     keep = dict.fromkeys(["events_days", "sessions_days", "bots_days"], 0)
     shop = backend.shop(retention=keep)
