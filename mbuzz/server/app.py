@@ -28,6 +28,7 @@ from mbuzz.server.http.service_api import LIVE_PATH, READY_PATHS
 from mbuzz.server.ingestion.ratelimit import RateLimiter
 from mbuzz.server.jobs import Job, Scheduler
 from mbuzz.server.metrics import Metrics
+from mbuzz.server.networks import read_networks
 from mbuzz.server.privacy import erasure, retention
 from mbuzz.server.settings import ServerSettings
 from mbuzz.server.storage.errors import StorageError
@@ -60,7 +61,9 @@ class Application:
             settings.client_address_header,
         )
         self._observer = Observer(self.metrics, settings.access_log)
-        self._api = Api(storage, clock, limiter, self.metrics)
+        listed = settings.datacenter_ranges
+        datacenters = read_networks(listed) if listed else None
+        self._api = Api(storage, clock, limiter, self.metrics, datacenters)
         shown = MetricsApi(self.metrics, settings.metrics, settings.metrics_token)
         self.router = Router(
             [

@@ -93,6 +93,13 @@ OPTIONS: Final = (
         "cf-connecting-ip",
     ),
     Option(
+        name="datacenter_ranges",
+        kind=kinds.networks_file,
+        metavar="FILE",
+        help="file of networks, one a line; page views whose property ip is in one "
+        "count as a bot's; read at the start",
+    ),
+    Option(
         name="rate_limit",
         kind=kinds.rate,
         metavar="NUMBER",
@@ -195,6 +202,7 @@ class ServerSettings:
     public_url: str = ""
     trusted_proxies: int | tuple[str, ...] = ()
     client_address_header: str = "x-forwarded-for"
+    datacenter_ranges: str = ""
     rate_limit: float = 100.0  # requests a second and key
     rate_burst: int = 500
     max_connections: int = 0  # as many as the system allows
