@@ -16,7 +16,8 @@ from mbuzz.server.storage.privacy_port import KeptAccount
 from mbuzz.server.tracking.identity import MAX_PENDING_MS
 
 MOST_ROWS: Final = 5_000  # in one transaction
-_NIGHT_MS: Final = 3 * 3_600_000  # 03:00 UTC
+_HOUR_MS: Final = 3_600_000
+_NIGHT_MS: Final = 3 * _HOUR_MS  # 03:00 UTC
 _REPLIES_MS: Final = DAY_MS
 
 ACTOR: Final = "job:retention"  # in the audit log
@@ -196,6 +197,23 @@ def _forget_idle(tenant: Tenant, idle: Sequence[int], stores: Stores) -> int:
     return stores.privacy.forget_idle(tenant, idle)
 
 
+def forget_salts(storage: Storage, clock: Clock) -> Steps:
+    """Delete the salts of days that are over: their visitors are nobody's from then."""
+    gone = 0
+    for account in storage.read(lambda stores: stores.privacy.kept_accounts()):
+        for live in (False, True):
+            work = partial(_forget_salts, Tenant(account.id, live), clock.now_ms())
+            gone += storage.write(work)
+            yield
+    if gone:
+        storage.scrub()  # a writer in the way makes the journal empty later
+    return f"{gone} salts" if gone else ""
+
+
+def _forget_salts(tenant: Tenant, now_ms: int, stores: Stores) -> int:
+    return stores.privacy.forget_salts(tenant, now_ms)
+
+
 def erase_accounts(storage: Storage, clock: Clock) -> Steps:
     """Delete the accounts that were deleted a week ago, with all that is theirs."""
     gone = 0
@@ -227,6 +245,12 @@ JOBS: Final = (
         about="deletes what is older than its account keeps it",
         work=retain,
         at_ms=_NIGHT_MS,
+    ),
+    Job(
+        name="salts",
+        about="deletes what visitors who refused were told apart by, after two days",
+        work=forget_salts,
+        every_ms=_HOUR_MS,
     ),
     Job(
         name="accounts",

@@ -123,6 +123,32 @@ def test_G6_audit_says_what_was_deleted_before_a_night_was_cut_short(
     assert [details["events"] for _, details in forgotten(shop)] == [2]
 
 
+def test_P3_salts_of_days_are_gone_two_days_later(shop, backend):
+    until_ms = backend.clock.now_ms() + 2 * DAY_MS
+    salt, again = (
+        shop.write(
+            lambda s, fresh=fresh: s.tracking.daily_salt(
+                shop.tenant, "2026-11-18", fresh, until_ms
+            )
+        )
+        for fresh in ("first", "second")
+    )
+    other = backend.shop()
+    others = other.write(
+        lambda s: s.tracking.daily_salt(
+            other.tenant, "2026-11-18", "third", until_ms + DAY_MS
+        )
+    )
+    backend.clock.advance(2 * DAY * 60 - 60)
+    early = run(retention.forget_salts(backend.storage, backend.clock))
+    backend.clock.advance(60)
+    late = run(retention.forget_salts(backend.storage, backend.clock))
+
+    assert (salt, again, others) == ("first", "first", "third")
+    assert (early, late) == ("", "1 salts")
+    assert (count(shop, "daily_salts"), count(other, "daily_salts")) == (0, 1)
+
+
 def test_zero_days_is_for_ever(backend, night):
     keep = dict.fromkeys(["events_days", "sessions_days", "bots_days"], 0)
     shop = backend.shop(retention=keep)
