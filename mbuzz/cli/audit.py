@@ -22,7 +22,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         parents=[database_arguments()],
         help="show who did what",
         description="Show who did what to an account, the latest first: keys, users, "
-        "log-ins, settings, erased people. Never the data itself.",
+        "log-ins, settings, erased people, what was forgotten at night. Never the "
+        "data itself.",
     )
     parser.add_argument(
         "--limit", type=int, default=50, help="entries (default: %(default)s)"

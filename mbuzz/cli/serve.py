@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
 def _check(loaded: Loaded) -> int:
     """Show the settings; 1 if a variable is none of ours."""
     for name, value, origin in loaded.table():
-        print(f"{name:<16} {value:<32} {origin}")
+        print(f"{name:<21} {value:<32} {origin}")
     for warning in loaded.warnings:
         print(f"warning: {warning}")
     return 1 if loaded.warnings else 0

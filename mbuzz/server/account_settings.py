@@ -170,8 +170,9 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
             ),
             _choice(
                 "refused_consent",
-                "what becomes of events with consent.analytics false",
-                *("drop", "keep"),
+                "what becomes of events with consent.analytics false; cookieless: one "
+                "visitor of each network and browser, for a day",
+                *("drop", "keep", "cookieless"),
             ),
             _flag(
                 "respect_gpc",

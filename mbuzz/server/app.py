@@ -18,14 +18,17 @@ from mbuzz.server.http.api import EVENTS_PATH, Api
 from mbuzz.server.http.deferred import Deferred, Done
 from mbuzz.server.http.edge import Edge
 from mbuzz.server.http.errors import HttpError
+from mbuzz.server.http.metrics_api import PATH as METRICS_PATH
 from mbuzz.server.http.metrics_api import MetricsApi
 from mbuzz.server.http.observer import REQUEST_ID, Observer
 from mbuzz.server.http.request import Request
 from mbuzz.server.http.response import Response, error_response
 from mbuzz.server.http.routes import Router
+from mbuzz.server.http.service_api import LIVE_PATH, READY_PATHS
 from mbuzz.server.ingestion.ratelimit import RateLimiter
 from mbuzz.server.jobs import Job, Scheduler
 from mbuzz.server.metrics import Metrics
+from mbuzz.server.networks import read_networks
 from mbuzz.server.passwords import COST, Cost
 from mbuzz.server.privacy import erasure, retention
 from mbuzz.server.settings import ServerSettings
@@ -42,6 +45,9 @@ _logger = logging.getLogger("mbuzz.server")
 class Application:
     """The backend as a WSGI application; `close` it to let the database go."""
 
+    # What is asked to see whether it is well, above all while everybody else waits.
+    urgent_paths = frozenset({*READY_PATHS, LIVE_PATH, METRICS_PATH})
+
     def __init__(
         self,
         storage: Storage,
@@ -54,9 +60,15 @@ class Application:
         )
         self.storage = storage
         self.metrics = Metrics()
-        self._edge = Edge(settings.trusted_proxies, settings.public_url)
+        self._edge = Edge(
+            settings.trusted_proxies,
+            settings.public_url,
+            settings.client_address_header,
+        )
         self._observer = Observer(self.metrics, settings.access_log)
-        self._api = Api(storage, clock, limiter, self.metrics)
+        listed = settings.datacenter_ranges
+        datacenters = read_networks(listed) if listed else None
+        self._api = Api(storage, clock, limiter, self.metrics, datacenters)
         shown = MetricsApi(self.metrics, settings.metrics, settings.metrics_token)
         self.router = Router(
             [

@@ -125,6 +125,21 @@ def proxies(value: object) -> int | tuple[str, ...]:
     return given  # type: ignore[return-value]
 
 
+def networks_file(value: object) -> str:
+    """Take the path of a list of networks; "" where there is none."""
+    from mbuzz.server.networks import read_networks
+
+    path = value if isinstance(value, str) else "\0"
+    if path:
+        try:
+            read_networks(path)
+        except ValueError as error:
+            raise ValueError(
+                f"a file of networks, one a line, such as 3.5.140.0/22 ({error})"
+            ) from None
+    return path
+
+
 def token(value: object) -> str:
     """Take a secret for a header; "" where there is none."""
     text = value.strip() if isinstance(value, str) else "?"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from typing import Any, Final
 
 from mbuzz.server import conversion_settings
 from mbuzz.server.account_settings import read_leniently
+from mbuzz.server.networks import Networks
 from mbuzz.server.tracking.channel_rules import ChannelRule
 
 SESSION_TIMEOUT_MS: Final = 1_800_000  # the session cookie's Max-Age is the same
@@ -23,6 +24,7 @@ class Policy:
 
     What each means is in `account_settings`, under the same name. Lookbacks
     and countings are for conversions to come: each keeps what it was recorded under.
+    `datacenters` are the server's, for all accounts.
     """
 
     currency: str = "USD"
@@ -49,6 +51,7 @@ class Policy:
     lookback_days: int = conversion_settings.LOOKBACK_DAYS
     lookback_by_type: Mapping[str, int] = field(default_factory=dict)
     counting: Mapping[str, str] = field(default_factory=dict)
+    datacenters: Networks | None = None
 
     def lookback_of(self, conversion_type: str) -> int:
         """Return how many days before a conversion a visit may be; 0 is no limit."""
@@ -59,7 +62,8 @@ class Policy:
         return self.counting.get(conversion_type, conversion_settings.EVERY)
 
 
-_FIELDS: Final = frozenset(one.name for one in fields(Policy))  # others: jobs'
+# Settings that are not in here are the jobs'.
+_FIELDS: Final = frozenset(one.name for one in fields(Policy)) - {"datacenters"}
 
 
 @lru_cache(maxsize=1_024)
@@ -71,6 +75,12 @@ def policy_of(currency: str, timezone: str, settings: str) -> Policy:
         chosen["session_timeout_ms"] = minutes * 60_000
     of_policy = {name: value for name, value in chosen.items() if name in _FIELDS}
     return Policy(currency=currency, timezone=timezone, **of_policy)
+
+
+@lru_cache(maxsize=1_024)
+def with_datacenters(policy: Policy, networks: Networks) -> Policy:
+    """Return a policy under which page views from *networks* are a bot's."""
+    return replace(policy, datacenters=networks)
 
 
 def _loaded(settings: str) -> Mapping[str, object]:

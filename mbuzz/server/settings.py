@@ -85,6 +85,21 @@ OPTIONS: Final = (
         "hops, or which addresses and networks, with commas",
     ),
     Option(
+        name="client_address_header",
+        kind=kinds.one_of("x-forwarded-for", "forwarded", "cf-connecting-ip"),
+        metavar="HEADER",
+        help="header that trusted proxies tell the client's address in: "
+        "x-forwarded-for, forwarded (RFC 7239, then of scheme and host, too) or "
+        "cf-connecting-ip",
+    ),
+    Option(
+        name="datacenter_ranges",
+        kind=kinds.networks_file,
+        metavar="FILE",
+        help="file of networks, one a line; page views whose property ip is in one "
+        "count as a bot's; read at the start",
+    ),
+    Option(
         name="rate_limit",
         kind=kinds.rate,
         metavar="NUMBER",
@@ -186,6 +201,8 @@ class ServerSettings:
     port: int = 8787
     public_url: str = ""
     trusted_proxies: int | tuple[str, ...] = ()
+    client_address_header: str = "x-forwarded-for"
+    datacenter_ranges: str = ""
     rate_limit: float = 100.0  # requests a second and key
     rate_burst: int = 500
     max_connections: int = 0  # as many as the system allows

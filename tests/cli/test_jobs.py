@@ -16,8 +16,8 @@ def test_list_shows_every_job_and_when_it_is_due(mbuzz, database):
 
     assert (exit_code, err) == (0, "")
     names = [line.split()[0] for line in out.splitlines()[2:]]
-    assert names == ["erasures", "retention", "accounts"]
-    assert out.count("never") == 3
+    assert names == ["erasures", "retention", "salts", "accounts"]
+    assert out.count("never") == 4
 
 
 def test_run_does_what_is_due(mbuzz, database):
@@ -52,7 +52,10 @@ def test_unknown_job_is_named_with_the_known_ones(mbuzz, database):
     exit_code, _, err = jobs(mbuzz, database, "run", "nothing")
 
     assert exit_code == 1
-    assert "there is no job 'nothing'; there are erasures, retention, accounts" in err
+    assert (
+        "there is no job 'nothing'; there are erasures, retention, salts, accounts"
+        in err
+    )
 
 
 def test_missing_database_is_said(mbuzz, tmp_path):

@@ -32,6 +32,7 @@ from mbuzz.server.policy import DEFAULT, Policy, policy_of
         ("strict_visitors", True, "strict_visitors", True),
         ("auto_link", False, "auto_link", False),
         ("refused_consent", "keep", "refused_consent", "keep"),
+        ("refused_consent", "cookieless", "refused_consent", "cookieless"),
         ("respect_gpc", False, "respect_gpc", False),
         ("store_ip", "masked", "store_ip", "masked"),
         ("store_user_agent", "full", "store_user_agent", "full"),

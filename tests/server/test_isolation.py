@@ -554,6 +554,8 @@ VALUES = {
     "identities_by_email.digest": traits.email_hash(f"{MARK}@example.com"),
     "said": {"name": NOW_MS},
     "email_hash": None,
+    "daily_salt.day": "2026-11-18",
+    "daily_salt.fresh": OWN,
     "previous_id": "user-0",
     "session: Session": session_value,
     "call": call_value,

@@ -12,12 +12,15 @@ from mbuzz.errors import ConfigurationError
 from mbuzz.server.settings import OPTIONS, ServerSettings, load, unknown_variables
 
 README = Path(__file__).resolve().parent.parent.parent / "README.md"
+NETWORKS = str(Path(__file__).with_name("networks.txt"))
 GIVEN = {
     "database": ("shop.db", "shop.db"),
     "host": ("[::]", "::"),
     "port": ("80", 80),
     "public_url": ("https://Stats.Example.com/", "https://stats.example.com"),
     "trusted_proxies": ("127.0.0.1, 10.0.0.0/8", ("127.0.0.1", "10.0.0.0/8")),
+    "client_address_header": ("Forwarded", "forwarded"),
+    "datacenter_ranges": (NETWORKS, NETWORKS),
     "rate_limit": ("2.5", 2.5),
     "rate_burst": ("7", 7),
     "max_connections": ("1000", 1000),

@@ -15,6 +15,7 @@ from mbuzz.server.http.response import Response
 from mbuzz.server.http.routes import Handler, Route
 from mbuzz.server.ingestion.keys import KeyRefusedError
 from mbuzz.server.ingestion.ratelimit import Allowance, RateLimiter
+from mbuzz.server.networks import Networks
 from mbuzz.server.storage.port import Storage
 from mbuzz.server.storage.rows.accounts import ApiKey
 
@@ -35,8 +36,14 @@ class KeyRoute:
 class Access:
     """Lets a handler see only requests with a key that may, and has allowance left."""
 
-    def __init__(self, storage: Storage, clock: Clock, limiter: RateLimiter) -> None:
-        self._keys = KeyCache(storage, clock)
+    def __init__(
+        self,
+        storage: Storage,
+        clock: Clock,
+        limiter: RateLimiter,
+        datacenters: Networks | None = None,
+    ) -> None:
+        self._keys = KeyCache(storage, clock, datacenters)
         self._limiter = limiter
 
     def route(self, route: KeyRoute) -> Route:

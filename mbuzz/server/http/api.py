@@ -18,6 +18,7 @@ from mbuzz.server.http.service_api import ServiceApi
 from mbuzz.server.http.sessions_api import SessionsApi
 from mbuzz.server.ingestion.ratelimit import RateLimiter
 from mbuzz.server.metrics import Metrics
+from mbuzz.server.networks import Networks
 from mbuzz.server.storage.port import Storage
 
 EVENTS_PATH: Final = f"{protocol.API_PREFIX}/events"
@@ -30,9 +31,14 @@ class Api:
     """The routes under ``/api/v1``, and the document that describes them."""
 
     def __init__(
-        self, storage: Storage, clock: Clock, limiter: RateLimiter, metrics: Metrics
+        self,
+        storage: Storage,
+        clock: Clock,
+        limiter: RateLimiter,
+        metrics: Metrics,
+        datacenters: Networks | None = None,
     ) -> None:
-        self._access = Access(storage, clock, limiter)
+        self._access = Access(storage, clock, limiter, datacenters)
         self._service = ServiceApi(storage)
         self._intake = IntakeApi(storage, clock, metrics)
         self._groups = (

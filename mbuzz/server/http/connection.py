@@ -286,7 +286,7 @@ class Connection(Handler):
         )
         if service.overfull:
             self._refuse(_no_memory())
-        elif not service.pool.submit(call):
+        elif not service.submit(head.path, call):
             self._refuse(RequestError("Too many requests wait for a thread.", 503))
 
     def _may_keep(self) -> bool:

@@ -5,17 +5,26 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from mbuzz.forwarded import Trust, forwarded_value
+from mbuzz.forwarded import Trust
+from mbuzz.server.http.address_headers import READERS
 
 
 class Edge:
     """Puts what trusted proxies say of a request in the place of what they are.
 
-    From anybody else `X-Forwarded-For`, `-Proto` and `-Host` count for nothing. With
-    a *public_url* a request for its host came by its scheme, whatever proxies say.
+    They say it in one *header*, by name one of `address_headers.READERS`, and what
+    goes with it. From anybody else it counts for nothing, and so do other such headers
+    from everybody: proxies hand on what they do not know. With a *public_url* a request
+    for its host came by its scheme, whatever proxies say.
     """
 
-    def __init__(self, trusted_proxies: int | tuple[str, ...], public_url: str) -> None:
+    def __init__(
+        self,
+        trusted_proxies: int | tuple[str, ...],
+        public_url: str,
+        header: str = "x-forwarded-for",
+    ) -> None:
+        self._read = READERS[header]
         self._trust = Trust.of(trusted_proxies) if trusted_proxies else None
         parts = urlsplit(public_url)
         self._public_host = parts.netloc
@@ -33,17 +42,13 @@ class Edge:
         ):
             environ["wsgi.url_scheme"] = self._public_scheme
 
-    @staticmethod
-    def _believe(trust: Trust, environ: dict[str, Any]) -> None:
-        peer = str(environ.get("REMOTE_ADDR") or "")
-        environ["mbuzz.peer"] = peer
-        said = str(environ.get("HTTP_X_FORWARDED_FOR", ""))
-        if not trust.hops(peer, said):
+    def _believe(self, trust: Trust, environ: dict[str, Any]) -> None:
+        environ["mbuzz.peer"] = str(environ.get("REMOTE_ADDR") or "")
+        behind = self._read(trust, environ)
+        if behind is None:
             return
-        environ["REMOTE_ADDR"] = trust.client(peer, said) or ""
-        scheme = forwarded_value(str(environ.get("HTTP_X_FORWARDED_PROTO", "")))
-        if scheme in ("http", "https"):
-            environ["wsgi.url_scheme"] = scheme
-        host = forwarded_value(str(environ.get("HTTP_X_FORWARDED_HOST", "")))
-        if host:
-            environ["HTTP_HOST"] = host
+        environ["REMOTE_ADDR"] = behind.address
+        if behind.scheme in ("http", "https"):
+            environ["wsgi.url_scheme"] = behind.scheme
+        if behind.host:
+            environ["HTTP_HOST"] = behind.host

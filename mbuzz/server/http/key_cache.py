@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from mbuzz.clock import Clock
 from mbuzz.server.ingestion import keys
 from mbuzz.server.ingestion.keys import KeyRefusedError
+from mbuzz.server.networks import Networks
+from mbuzz.server.policy import with_datacenters
 from mbuzz.server.storage.errors import StorageError
 from mbuzz.server.storage.port import Storage, Stores
 from mbuzz.server.storage.rows.accounts import ApiKey
@@ -57,12 +60,16 @@ class KeyCache:
 
     What this process changes about keys and accounts counts at once, what others
     change within two seconds. Refusals are kept apart, so that made-up keys, however
-    many, push nobody's real one out.
+    many, push nobody's real one out. A key's account has its policy as this server
+    carries it out, with the networks that are *datacenters* here.
     """
 
-    def __init__(self, storage: Storage, clock: Clock) -> None:
+    def __init__(
+        self, storage: Storage, clock: Clock, datacenters: Networks | None = None
+    ) -> None:
         self._storage = storage
         self._clock = clock
+        self._datacenters = datacenters
         self._good: _Recent[ApiKey] = _Recent()
         self._bad: _Recent[str] = _Recent()
 
@@ -90,6 +97,9 @@ class KeyCache:
         except KeyRefusedError as error:
             self._bad.put(header, str(error), now, version)
             raise
+        if self._datacenters is not None:
+            policy = with_datacenters(key.account.policy, self._datacenters)
+            key = replace(key, account=replace(key.account, policy=policy))
         self._good.put(header, key, now, version)
         if keys.needs_touch(key, now_ms):
             self._write_down(_Touch(key.account.id, key.id, now_ms))

@@ -33,17 +33,20 @@ class Service:
     on_error: Callable[[Exception], object] | None
     loop: Loop
     pool: Pool
+    urgent_pool: Pool  # for `urgent_paths`, whatever holds up the other
     stopping: bool = False  # every answer is its connection's last
     held: int = 0  # bytes that connections keep in memory
     max_held: int = MAX_HELD
     holding: dict[Connection, int] = field(default_factory=dict)  # longest first
     open: set[Connection] = field(default_factory=set)
     begin: Callable[[dict[str, Any]], Deferred | None] | None = None
+    urgent_paths: frozenset[str] = frozenset()
     environ: dict[str, Any] = field(default_factory=dict)  # what never changes in it
 
     def __post_init__(self) -> None:
         begin = getattr(self.app, "begin", None)
         self.begin = begin if callable(begin) else None
+        self.urgent_paths = frozenset(getattr(self.app, "urgent_paths", ()))
         self.environ = {
             "SCRIPT_NAME": "",
             "SERVER_NAME": self.host,
@@ -55,6 +58,11 @@ class Service:
             "wsgi.multiprocess": False,
             "wsgi.run_once": False,
         }
+
+    def submit(self, path: str, call: Callable[[], object]) -> bool:
+        """Have a call of the application run; return False if there is no room."""
+        pool = self.urgent_pool if path in self.urgent_paths else self.pool
+        return pool.submit(call)
 
     @property
     def overfull(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import resources
+from typing import Final
 
 from mbuzz import __version__, guard, protocol
 from mbuzz.server.http.access import ANY, KeyRoute
@@ -12,6 +13,9 @@ from mbuzz.server.http.routes import Route
 from mbuzz.server.storage.errors import StorageError
 from mbuzz.server.storage.port import Storage
 from mbuzz.server.storage.rows.accounts import ApiKey
+
+LIVE_PATH: Final = "/health/live"
+READY_PATHS: Final = (f"{protocol.API_PREFIX}/health", "/health")
 
 
 class ServiceApi:
@@ -28,11 +32,12 @@ class ServiceApi:
 
     def open_routes(self) -> list[Route]:
         """Return the routes that need no key."""
-        health = f"{protocol.API_PREFIX}/health"
+        ready = [
+            Route(method="GET", path=path, handler=self.health) for path in READY_PATHS
+        ]
         return [
-            Route(method="GET", path=health, handler=self.health),
-            Route(method="GET", path="/health", handler=self.health),
-            Route(method="GET", path="/health/live", handler=self.live),
+            *ready,
+            Route(method="GET", path=LIVE_PATH, handler=self.live),
             Route(method="GET", path="/openapi.json", handler=self.openapi),
         ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mbuzz.clock import SYSTEM_CLOCK
 from mbuzz.protocol import MAX_BODY_BYTES
@@ -19,6 +19,8 @@ from mbuzz.server.http.service import Service
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
+_URGENT_THREADS: Final = 2  # one that takes its time holds up no other
+
 
 class WSGIServer:
     """Serves a WSGI application over HTTP/1.1: one loop, and a few threads for calls.
@@ -26,8 +28,9 @@ class WSGIServer:
     The loop holds all connections, so thousands may be idle or slow. A request is
     read whole before *app* is called, on one of the threads. An application with a
     method ``begin`` (see `mbuzz.server.http.deferred`) is offered each POST on the
-    loop first. Requests that are malformed, ambiguous, too large or too slow are
-    answered by the server itself, in JSON:
+    loop first, and its ``urgent_paths``, if it names any, have threads of their own:
+    they are answered while all others are occupied. Requests that are malformed,
+    ambiguous, too large or too slow are answered by the server itself, in JSON:
     ``{"error": "<sentence>", "code": "<word>"}``.
 
     Args:
@@ -78,6 +81,7 @@ class WSGIServer:
             on_error=on_error,
             loop=self._loop,
             pool=Pool(threads, max_waiting),
+            urgent_pool=Pool(_URGENT_THREADS, max_waiting),
         )
         most = room_for_connections() if max_connections is None else max_connections
         self._listener = Listener(raw, most, self._service)
@@ -168,7 +172,8 @@ class WSGIServer:
         for connection in self._connections():
             connection.close()
         interrupted = self._until == inf  # nobody granted anything
-        self._service.pool.stop(0.0 if interrupted else self._left())
+        for pool in (self._service.pool, self._service.urgent_pool):
+            pool.stop(0.0 if interrupted else self._left())
         self._loop.close()
         self._ended.set()
 

@@ -36,13 +36,17 @@ class InvalidError(Exception):
 
 
 def people(
-    item: Mapping[str, object], errors: list[str]
+    item: Mapping[str, object], errors: list[str], *, may_refuse: bool = False
 ) -> tuple[str | None, str | None]:
-    """Return the visitor and the user, of whom there must be one."""
+    """Return the visitor and the user, of whom there must be one.
+
+    Unless they *may_refuse* to be recognized, and did.
+    """
     known = len(errors)
     visitor_id = read_visitor(item, errors)
     user_id = read_id(item, "user_id", errors)
-    if visitor_id is None and user_id is None and len(errors) == known:
+    nobody = visitor_id is None and user_id is None and len(errors) == known
+    if nobody and not (may_refuse and "analytics" in read_refused(item)):
         errors.append("visitor_id or user_id is required")
     return visitor_id, user_id
 

@@ -90,7 +90,7 @@ def check_track(
         errors.append("event_type is required")
     if "identifier" in item and not item.get("user_id"):
         item = {**item, "user_id": identified(item)}
-    visitor_id, user_id = people(item, errors)
+    visitor_id, user_id = people(item, errors, may_refuse=True)
     properties = read_mapping(item, "properties", errors, warnings)
     if "funnel" in item:
         funnel = read_funnel(item, errors)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
@@ -16,39 +16,75 @@ from mbuzz.server.storage.privacy_port import KeptAccount
 from mbuzz.server.tracking.identity import MAX_PENDING_MS
 
 MOST_ROWS: Final = 5_000  # in one transaction
-_NIGHT_MS: Final = 3 * 3_600_000  # 03:00 UTC
+_HOUR_MS: Final = 3_600_000
+_NIGHT_MS: Final = 3 * _HOUR_MS  # 03:00 UTC
 _REPLIES_MS: Final = DAY_MS
 
+ACTOR: Final = "job:retention"  # in the audit log
+# What goes to the audit log, by its name there: what was recorded of people. The rest
+# is housekeeping, of which there is some every night.
+_NOTED: Final = {
+    "events": "events",
+    "events of bots": "events_of_bots",
+    "sessions": "sessions",
+    "conversions": "conversions",
+    "visitors": "visitors",
+}
 
-def _forget(
-    storage: Storage, chunk: Callable[[Stores], int]
-) -> Generator[None, None, int]:
-    """Delete chunk by chunk until nothing is left to delete; return how much it was."""
-    total = 0
+# Steps of which each says how much it deleted, and what of.
+Part = tuple[str, Iterator[int]]
+Counts = dict[str, int]
+
+
+def _forget(storage: Storage, chunk: Callable[[Stores], int]) -> Iterator[int]:
+    """Delete chunk by chunk until nothing is left to delete."""
     while done := storage.write(chunk):
-        total += done
-        yield
-    return total
+        yield done
 
 
 def retain(storage: Storage, clock: Clock) -> Steps:
     """Delete what is older than each account wants to keep it, the oldest first."""
-    counts: dict[str, int] = {}
+    counts: Counts = {}
     for account in storage.read(lambda stores: stores.privacy.kept_accounts()):
         for live in (False, True):
-            steps = _retain_tenant(storage, clock, account, Tenant(account.id, live))
-            yield from _counted(steps, counts)
+            yield from _noted(storage, clock, account, Tenant(account.id, live), counts)
         yield from _counted(_retain_account(storage, clock, account), counts)
     return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
 
 
-Part = tuple[str, Generator[None, None, int]]
+def _noted(
+    storage: Storage,
+    clock: Clock,
+    account: KeptAccount,
+    tenant: Tenant,
+    counts: Counts,
+) -> Iterator[None]:
+    """Carry out what there is to do; an entry of the audit log says what that was.
+
+    Also if it ends early: what is gone by then is not seen by the next run.
+    """
+    gone: Counts = {}
+    try:
+        yield from _counted(_retain_tenant(storage, clock, account, tenant), gone)
+    finally:
+        for name, count in gone.items():
+            counts[name] = counts.get(name, 0) + count
+        told = {key: gone[name] for name, key in _NOTED.items() if gone.get(name)}
+        if told:
+            now_ms = clock.now_ms()
+            details = {"environment": tenant.environment, **told}
+            storage.write(
+                lambda stores: stores.accounts.audit(
+                    tenant.account_id, now_ms, ACTOR, "data.forget", details
+                )
+            )
 
 
-def _counted(parts: list[Part], counts: dict[str, int]) -> Generator[None, None, None]:
+def _counted(parts: list[Part], counts: Counts) -> Iterator[None]:
     for name, steps in parts:
-        counts[name] = counts.get(name, 0) + (yield from steps)
-        yield
+        for done in steps:
+            counts[name] = counts.get(name, 0) + done
+            yield
 
 
 def _retain_tenant(
@@ -111,12 +147,9 @@ def _retain_tenant(
     return parts
 
 
-def _expire_aliases(
-    storage: Storage, tenant: Tenant, before_ms: int
-) -> Generator[None, None, int]:
+def _expire_aliases(storage: Storage, tenant: Tenant, before_ms: int) -> Iterator[int]:
     """End the links to visitors that were announced, and never came."""
-    yield
-    return storage.write(
+    yield storage.write(
         lambda stores: stores.tracking.expire_pending_aliases(tenant, before_ms)
     )
 
@@ -146,19 +179,12 @@ def _retain_account(storage: Storage, clock: Clock, account: KeptAccount) -> lis
     return parts
 
 
-def _forget_visitors(
-    storage: Storage, tenant: Tenant, before_ms: int
-) -> Generator[None, None, int]:
+def _forget_visitors(storage: Storage, tenant: Tenant, before_ms: int) -> Iterator[int]:
     """Delete visitors of whom nothing is left; they are looked for without a writer."""
-    total, after = 0, 0
-    while True:
-        idle, reached = storage.read(partial(_idle, tenant, before_ms, after))
-        if idle:
-            total += storage.write(partial(_forget_idle, tenant, idle))
-        yield
-        if reached is None:
-            return total
-        after = reached
+    reached: int | None = 0
+    while reached is not None:
+        idle, reached = storage.read(partial(_idle, tenant, before_ms, reached))
+        yield storage.write(partial(_forget_idle, tenant, idle)) if idle else 0
 
 
 def _idle(
@@ -171,6 +197,23 @@ def _forget_idle(tenant: Tenant, idle: Sequence[int], stores: Stores) -> int:
     return stores.privacy.forget_idle(tenant, idle)
 
 
+def forget_salts(storage: Storage, clock: Clock) -> Steps:
+    """Delete the salts of days that are over: their visitors are nobody's from then."""
+    gone = 0
+    for account in storage.read(lambda stores: stores.privacy.kept_accounts()):
+        for live in (False, True):
+            work = partial(_forget_salts, Tenant(account.id, live), clock.now_ms())
+            gone += storage.write(work)
+            yield
+    if gone:
+        storage.scrub()  # a writer in the way makes the journal empty later
+    return f"{gone} salts" if gone else ""
+
+
+def _forget_salts(tenant: Tenant, now_ms: int, stores: Stores) -> int:
+    return stores.privacy.forget_salts(tenant, now_ms)
+
+
 def erase_accounts(storage: Storage, clock: Clock) -> Steps:
     """Delete the accounts that were deleted a week ago, with all that is theirs."""
     gone = 0
@@ -178,7 +221,8 @@ def erase_accounts(storage: Storage, clock: Clock) -> Steps:
     for account in storage.read(lambda stores: stores.privacy.kept_accounts()):
         if account.deleted_at_ms is None or account.deleted_at_ms > until_ms:
             continue
-        yield from _forget(storage, partial(_erase_account, account.id, until_ms))
+        for _ in _forget(storage, partial(_erase_account, account.id, until_ms)):
+            yield
         gone += 1
     return f"{gone} accounts" if gone else ""
 
@@ -201,6 +245,12 @@ JOBS: Final = (
         about="deletes what is older than its account keeps it",
         work=retain,
         at_ms=_NIGHT_MS,
+    ),
+    Job(
+        name="salts",
+        about="deletes what visitors who refused were told apart by, after two days",
+        work=forget_salts,
+        every_ms=_HOUR_MS,
     ),
     Job(
         name="accounts",

@@ -12,6 +12,7 @@ from mbuzz.server.storage.erasure_sql import SqlErasureStore
 from mbuzz.server.storage.export_sql import SqlExportStore
 from mbuzz.server.storage.people_sql import SqlPeopleStore
 from mbuzz.server.storage.privacy_port import KeptAccount
+from mbuzz.server.storage.salt_sql import SqlSaltStore
 from mbuzz.server.storage.suppression_sql import SqlSuppressionStore
 
 _HOUR_MS = 3_600_000
@@ -34,6 +35,7 @@ OF_TENANTS: Final = {
     "replies": "idempotency_key",
     "suppressions": "digest",
     "suppression_secrets": "live",
+    "daily_salts": "day",
     "erasures": "id",
 }
 # And of an account's own.
@@ -58,6 +60,7 @@ class SqlPrivacyStore(
     SqlErasureStore,
     SqlExportStore,
     SqlSuppressionStore,
+    SqlSaltStore,
 ):
     """`PrivacyStore` in SQL; all but forgetting is in the bases."""
 

@@ -13,7 +13,7 @@ from mbuzz.server.model import (
     Touchpoint,
     TrackCall,
 )
-from mbuzz.server.storage.privacy_port import SuppressionStore
+from mbuzz.server.storage.privacy_port import SaltStore, SuppressionStore
 from mbuzz.server.storage.rows.bulk import BulkRows, LinkRow, Tail
 from mbuzz.server.storage.rows.conversions import (
     ConversionRow,
@@ -31,7 +31,7 @@ from mbuzz.server.storage.rows.events import (
 )
 
 
-class TrackingStore(SuppressionStore, Protocol):
+class TrackingStore(SuppressionStore, SaltStore, Protocol):
     """What happened, to whom."""
 
     def reply(

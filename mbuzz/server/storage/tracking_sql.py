@@ -25,6 +25,7 @@ from mbuzz.server.storage.group_sql import SqlGroupStore
 from mbuzz.server.storage.identity_sql import SqlIdentityStore
 from mbuzz.server.storage.refund_sql import SqlRefundStore
 from mbuzz.server.storage.rows.events import EventRow, NewEvent, StoredEvent, event_hour
+from mbuzz.server.storage.salt_sql import SqlSaltStore
 from mbuzz.server.storage.session_sql import SqlSessionStore
 from mbuzz.server.storage.source_sql import SqlSourceStore
 from mbuzz.server.storage.suppression_sql import SqlSuppressionStore
@@ -57,6 +58,7 @@ class SqlTrackingStore(
     SqlSourceStore,
     SqlSuppressionStore,
     SqlRefundStore,
+    SqlSaltStore,
 ):
     """`TrackingStore` in SQL; all but events and replies is in the bases."""
 

@@ -69,17 +69,21 @@ FLOOD: Final = "flood"
 def judge(call: TrackCall, policy: Policy) -> str | None:
     """Return why a web event is not a person's; None if it may be one.
 
-    Reasons: those of `bot_reason`, ``webdriver`` and ``referrer_spam``. That somebody
-    is too fast (``flood``) only the events before tell.
+    Reasons: those of `bot_reason`, ``webdriver``, ``referrer_spam`` and
+    ``data_center``. That somebody is too fast (``flood``) only the events before tell.
     """
     if call.webdriver:
         return "webdriver"
     reason = bot_reason(
         call.user_agent, prefetch=call.prefetch, allow_apps=policy.allow_apps
     )
-    if reason is None and policy.spam_referrers and call.referrer:
-        return "referrer_spam" if is_spam(call.referrer, policy) else None
-    return reason
+    if reason is not None:
+        return reason
+    if policy.spam_referrers and call.referrer and is_spam(call.referrer, policy):
+        return "referrer_spam"
+    if policy.datacenters and policy.datacenters.hold(call.properties.get("ip")):
+        return "data_center"
+    return None
 
 
 def bot_reason(

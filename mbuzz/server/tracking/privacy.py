@@ -33,19 +33,32 @@ def kept_properties(
 
 def kept_ip(given: object, policy: Policy) -> str | None:
     """Return an address whole, or masked to its /24 or /48; None if it is not kept."""
-    if policy.store_ip == "none" or not isinstance(given, str):
+    if policy.store_ip == "masked":
+        return masked_ip(given)
+    address = _address(given) if policy.store_ip == "full" else None
+    return str(address) if address is not None else None
+
+
+def masked_ip(given: object) -> str | None:
+    """Return the network of an address, its /24 or /48; None if it is none."""
+    address = _address(given)
+    if address is None:
+        return None
+    host_bits = 8 if address.version == 4 else 80
+    masked = int(address) >> host_bits << host_bits
+    return str(type(address)(masked))
+
+
+def _address(given: object) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    if not isinstance(given, str):
         return None
     try:
         address = ipaddress.ip_address(given.strip())
     except ValueError:
         return None
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    if policy.store_ip == "full":
-        return str(address)
-    host_bits = 8 if address.version == 4 else 80
-    masked = int(address) >> host_bits << host_bits
-    return str(type(address)(masked))
+        return address.ipv4_mapped
+    return address
 
 
 def kept_user_agent(user_agent: str | None, policy: Policy) -> str | None:

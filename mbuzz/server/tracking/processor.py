@@ -25,6 +25,7 @@ from mbuzz.server.tracking.conversions import (
     attribute_covered,
     attribute_with_others,
 )
+from mbuzz.server.tracking.cookieless import COOKIELESS, discreet, of_today
 from mbuzz.server.tracking.pages import Page, flags_of, page_of
 from mbuzz.server.tracking.placement import place
 from mbuzz.server.tracking.recorded import (
@@ -107,14 +108,29 @@ def _dropped(policy: Policy, call: Call) -> Recorded:
 def _record_event(
     store: TrackingStore, tenant: Tenant, policy: Policy, call: TrackCall
 ) -> EventRecorded:
-    if "analytics" in call.refused and policy.refused_consent == "drop":
-        return EventRecorded(
-            event_id=call.event_id,
-            event_type=call.event_type,
-            visitor_id=None,  # or the answer would set the cookie
-            session_id=None,
-            dropped=True,
-        )
+    if "analytics" not in call.refused or policy.refused_consent == "keep":
+        if call.visitor_id is None and call.user_id is None:
+            raise identities.RefusedError("visitor_id or user_id is required")
+        return _record(store, tenant, policy, call)
+    daily = None
+    if policy.refused_consent == COOKIELESS:
+        daily = of_today(store, tenant, policy, call)
+    if daily is not None:
+        recorded = _record(store, tenant, discreet(policy), daily)
+        # Or the answer would set the cookies.
+        return recorded._replace(visitor_id=None, session_id=None)
+    return EventRecorded(
+        event_id=call.event_id,
+        event_type=call.event_type,
+        visitor_id=None,
+        session_id=None,
+        dropped=True,
+    )
+
+
+def _record(
+    store: TrackingStore, tenant: Tenant, policy: Policy, call: TrackCall
+) -> EventRecorded:
     stored = store.repeated(tenant, call)
     if stored is not None:
         return EventRecorded(
@@ -129,7 +145,9 @@ def _record_event(
     )
     page = page_of(call, policy)
     reason = judge(call, policy) if page else None
-    if page and visitor is not None and reason is None:
+    # Those told apart for a day may be many people of one network.
+    is_one = visitor is not None and COOKIELESS not in call.flags
+    if page and visitor is not None and is_one and reason is None:
         reason = _flood(store, tenant, visitor, call.occurred_at_ms)
     row = store.insert_event(
         tenant, _new_event(call, policy, visitor, identity, page, reason)

@@ -60,6 +60,31 @@ def test_G9_event_without_consent_is_answered_and_not_stored(shop):
     assert stored(shop) == []
 
 
+def test_P3_who_refuses_needs_no_id_and_is_told_apart_where_the_account_asks(shop):
+    item = {**page(consent={"analytics": False}), "visitor_id": None}
+    item["properties"] = {
+        **item.get("properties", {}),
+        "ip": "203.0.113.7",
+        "user_agent": "Mozilla/5.0 Chrome/126",
+    }
+
+    dropped = post(shop, item)
+    shop.app.storage.write(
+        lambda stores: stores.accounts.save_settings(
+            1, {"refused_consent": "cookieless"}
+        )
+    )
+    shop.clock.advance(3)  # settings are looked up again then
+    kept = shop.post("/events", {"events": [item]})
+
+    assert dropped["warnings"] == ["no_consent"]
+    [answer] = kept.json()["events"]
+    assert (answer["visitor_id"], answer["session_id"]) == (None, None)
+    assert "no_consent" not in answer.get("warnings", [])
+    assert kept.header("Set-Cookie") is None
+    assert stored(shop, "flags") == ["cookieless"]
+
+
 def test_P1_P6_address_and_agent_are_not_kept_as_they_came(shop):
     agent = "Mozilla/5.0 (Windows NT 10.0) Chrome/126.0.0.0 Safari/537.36"
     post(shop, page(properties={"ip": "203.0.113.77", "user_agent": agent, "n": 1}))

@@ -263,6 +263,41 @@ def test_erasing_by_email_erases_every_id_of_the_address(shop):
     assert shop.rows("SELECT user_id FROM identities WHERE $tenant") == [("u3",)]
 
 
+def test_people_of_an_address_are_found_without_their_digests(shop):
+    """Those of an older version have none, and neither has what is no address."""
+    shop.identify("u1", "v1", 0, email="Kim@Example.com")
+    shop.identify("u2", "v2", 0, email="KIM")
+    shop.write(
+        lambda stores: stores.accounts._db.run(
+            "UPDATE identities SET email_hash = NULL WHERE account_id = :account"
+            " AND live = :live",
+            {"account": shop.tenant.account_id, "live": shop.tenant.live},
+        )
+    )
+
+    assert shop.erase(email="kim@example.com").counts["users"] == 1
+    assert shop.erase(email="kim ").counts["users"] == 1
+
+
+def test_looking_for_an_address_reads_only_who_may_have_it(shop):
+    asked = []
+    connection = shop.storage._writer
+    connection.set_trace_callback(asked.append)
+    shop.write(lambda s: s.privacy.person_of_email(shop.tenant, "kim@example.com"))
+    connection.set_trace_callback(None)
+    (looked,) = [sql for sql in asked if "email_hash" in sql]
+
+    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {looked}")]
+
+    assert [
+        line.split("INDEX ")[1].split(" ")[0] for line in plan if "INDEX" in line
+    ] == [
+        "identities_by_email",
+        "identities_unhashed",
+    ]
+    assert not any("SCAN" in line for line in plan)
+
+
 def test_erasing_twice_is_fine_and_unknown_people_are_not_there(shop, backend):
     live_of(shop)
     other = backend.shop()

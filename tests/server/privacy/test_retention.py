@@ -76,6 +76,79 @@ def test_by_default_events_are_kept_for_fourteen_months(shop, night):
     assert count(shop, "sessions") == 1
 
 
+def forgotten(shop):
+    """Return the entries of the audit log about what the night deleted."""
+    entries = shop.storage.read(
+        lambda stores: stores.accounts.audit_entries(shop.tenant.account_id, 100)
+    )
+    return [
+        (entry.actor, dict(entry.details))
+        for entry in entries
+        if entry.action == "data.forget"
+    ]
+
+
+def test_G6_audit_says_what_a_night_deleted_and_nothing_of_quiet_nights(backend, night):
+    shop, other = backend.shop(), backend.shop(retention={"bots_days": 0})
+    for one in (shop, other):
+        one.visit("v", 0)
+        one.visit("v", 1, user_agent="Googlebot/2.1")
+
+    night(20)
+    assert forgotten(shop) == []
+    night(40)
+    night(41)
+
+    environment = shop.tenant.environment
+    assert forgotten(shop) == [
+        ("job:retention", {"environment": environment, "events_of_bots": 1})
+    ]
+    assert forgotten(other) == []
+
+
+def test_G6_audit_says_what_was_deleted_before_a_night_was_cut_short(
+    backend, monkeypatch
+):
+    monkeypatch.setattr(retention, "MOST_ROWS", 2)
+    shop = backend.shop(retention={"events_days": 31})
+    for day in range(5):
+        shop.visit("v", day * DAY)
+    backend.clock.advance(60 * DAY * 60)
+
+    steps = retention.retain(backend.storage, backend.clock)
+    while not count(shop, "events") < 5:
+        next(steps)
+    steps.close()
+
+    assert [details["events"] for _, details in forgotten(shop)] == [2]
+
+
+def test_P3_salts_of_days_are_gone_two_days_later(shop, backend):
+    until_ms = backend.clock.now_ms() + 2 * DAY_MS
+    salt, again = (
+        shop.write(
+            lambda s, fresh=fresh: s.tracking.daily_salt(
+                shop.tenant, "2026-11-18", fresh, until_ms
+            )
+        )
+        for fresh in ("first", "second")
+    )
+    other = backend.shop()
+    others = other.write(
+        lambda s: s.tracking.daily_salt(
+            other.tenant, "2026-11-18", "third", until_ms + DAY_MS
+        )
+    )
+    backend.clock.advance(2 * DAY * 60 - 60)
+    early = run(retention.forget_salts(backend.storage, backend.clock))
+    backend.clock.advance(60)
+    late = run(retention.forget_salts(backend.storage, backend.clock))
+
+    assert (salt, again, others) == ("first", "first", "third")
+    assert (early, late) == ("", "1 salts")
+    assert (count(shop, "daily_salts"), count(other, "daily_salts")) == (0, 1)
+
+
 def test_zero_days_is_for_ever(backend, night):
     keep = dict.fromkeys(["events_days", "sessions_days", "bots_days"], 0)
     shop = backend.shop(retention=keep)
