@@ -394,7 +394,10 @@ ALLOWED = {
         "mbuzz.server.model",
         "mbuzz.server.policy",
     },
-    "mbuzz.server.storage.truth_sql": {"mbuzz.server.money"},
+    "mbuzz.server.storage.truth_sql": {
+        "mbuzz.server.money",
+        "mbuzz.server.storage.visits_sql",
+    },
 }
 
 IMPURE = {

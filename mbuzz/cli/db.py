@@ -1,4 +1,4 @@
-"""`mbuzz db`: copy, check and upgrade the backend's database file."""
+"""`mbuzz db`: copy, check, repair and upgrade the backend's database file."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     shared = database_arguments(account=False)
     parser = commands.add_parser(
         "db",
-        help="copy, check and upgrade the backend's database",
+        help="copy, check, repair and upgrade the backend's database",
         description="Work on a backend's database. Copying and checking may be done "
-        "while the backend runs; stop it before you migrate.",
+        "while the backend runs; stop it before you repair or migrate.",
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     copy = actions.add_parser(
@@ -31,6 +31,10 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "check", parents=[shared], help="look for damage and contradictions"
     )
     look.set_defaults(run=check)
+    mend = actions.add_parser(
+        "repair", parents=[shared], help="count anew what reports count beforehand"
+    )
+    mend.set_defaults(run=repair)
     upgrade = actions.add_parser(
         "migrate", parents=[shared], help="bring it to the schema of this version"
     )
@@ -67,6 +71,16 @@ def check(args: argparse.Namespace) -> int:
     verdict = f"{found.total} problems" if found.total else "all is well"
     print(f"{args.database}: {counts}, {schema}: {verdict}")
     return 1 if found.total else 0
+
+
+def repair(args: argparse.Namespace) -> int:
+    """Work out the derived figures anew, and say how many were wrong."""
+    from mbuzz.server.storage import maintenance
+
+    wrong = maintenance.repair(args.database)
+    found = f"{wrong} were wrong" if wrong else "all were right"
+    print(f"{args.database}: the visits of reports are counted anew, {found}")
+    return 0
 
 
 def migrate(args: argparse.Namespace) -> int:

@@ -1,12 +1,16 @@
-"""Cost beside what is stored: `python3 -m tests.benchmarks.ingest_growth [events]`.
+"""Cost beside what is stored: `python3 -m tests.benchmarks.ingest_growth [events ...]`.
 
-A new database is filled with so many events (five million as the goal has it), without
-HTTP, and batches are timed at its beginning and at its end: the cost may grow to 1.3
-times. A thread asks for a report all the while. It takes some minutes.
+A new database is filled with so many events of 90 days (one million, and in another one
+five, as the goals have it), without HTTP, and batches are timed at its beginning and at
+its end: the cost may grow to 1.3 times. A fourth of the visits are of somebody who was
+here before, two of a hundred bring a sale, and days begin in the middle of an hour. A
+thread asks for a report all the while; in the end reports are timed over HTTP. It takes
+some minutes.
 """
 
 from __future__ import annotations
 
+import random
 import sys
 import tempfile
 import threading
@@ -16,51 +20,101 @@ from pathlib import Path
 
 from mbuzz import ids
 from mbuzz.clock import SYSTEM_CLOCK
-from mbuzz.server.model import Tenant, TrackCall
+from mbuzz.server import bootstrap
+from mbuzz.server.model import ConversionCall, Tenant, TrackCall
 from mbuzz.server.policy import DEFAULT
 from mbuzz.server.reporting.channels import ChannelReport, channel_report
 from mbuzz.server.reporting.period import Period
 from mbuzz.server.storage.port import Stores
 from mbuzz.server.storage.sqlite import SqliteStorage
 from mbuzz.server.tracking.intake import Batch, record
+from tests.benchmarks import reports
 from tests.benchmarks.figures import HEAD, Figure
 
-_EVENTS = 5_000_000
+_EVENTS = (1_000_000, 5_000_000)
 _BATCH = 500
 _DAY_MS = 86_400_000
 _DAYS = 90
 _SAMPLE = 40  # batches timed at the beginning and at the end
 _TENANT = Tenant(1, live=True)
+_ZONE = "Asia/Kolkata"
+_RETURNING = 4  # one of so many visits
+_REMEMBERED = 100_000  # visitors who may return
+_SALES = 2  # beside each batch, of its 125 visits
+_LANDINGS = (
+    ("?utm_source=google&utm_medium=cpc", "https://www.google.com/"),
+    ("", "https://www.google.com/"),
+    ("", None),
+    ("?utm_source=news&utm_medium=email", None),
+    ("", "https://blog.example/"),
+    ("?utm_source=facebook&utm_medium=paid_social", "https://www.facebook.com/"),
+)
 
 
-def batch(at_ms: int) -> Batch:
-    """Return events of two seconds, each fourth of which begins a visit."""
-    calls = []
-    for number in range(_BATCH):
-        if number % 4 == 0:
-            visitor = ids.visitor_id()
-        moment = at_ms + number * 4
-        first = number % 4 == 0
-        calls.append(
-            TrackCall(
-                event_id=ids.event_id(moment),
-                event_type="page_view",
+class Traffic:
+    """Makes what visitors do."""
+
+    def __init__(self) -> None:
+        self._chance = random.Random(1)
+        self._known: list[str] = []
+
+    def _visitor(self) -> str:
+        chance = self._chance
+        if self._known and chance.randrange(_RETURNING) == 0:
+            return chance.choice(self._known)
+        visitor = ids.visitor_id()
+        if len(self._known) < _REMEMBERED:
+            self._known.append(visitor)
+        else:
+            self._known[chance.randrange(_REMEMBERED)] = visitor
+        return visitor
+
+    def batch(self, at_ms: int) -> Batch:
+        """Return events of two seconds, each fourth of which begins a visit."""
+        calls = []
+        referrer: str | None
+        for number in range(_BATCH):
+            tags, referrer = "", "https://shop.example/"
+            if number % 4 == 0:
+                visitor = self._visitor()
+                tags, referrer = self._chance.choice(_LANDINGS)
+            moment = at_ms + number * 4
+            calls.append(
+                TrackCall(
+                    event_id=ids.event_id(moment),
+                    event_type="page_view",
+                    visitor_id=visitor,
+                    user_id=None,
+                    session_id=visitor[:32],
+                    occurred_at_ms=moment,
+                    received_at_ms=moment,
+                    said_ms=moment,
+                    url=f"https://shop.example/{number % 397}{tags}",
+                    referrer=referrer,
+                    user_agent="Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0",
+                    properties={"plan": "pro", "price": number / 100},
+                )
+            )
+        return Batch(_TENANT, DEFAULT, calls)
+
+    def sales(self, at_ms: int) -> Batch:
+        """Return what visitors bought who were here of late."""
+        calls = [
+            ConversionCall(
+                conversion_id=ids.time_ordered("conv", at_ms),
+                dedupe_key=None,
+                conversion_type="purchase",
                 visitor_id=visitor,
                 user_id=None,
-                session_id=visitor[:32],
-                occurred_at_ms=moment,
-                received_at_ms=moment,
-                said_ms=moment,
-                url=f"https://shop.example/{number % 397}"
-                + ("?utm_source=google&utm_medium=cpc" if first else ""),
-                referrer="https://www.google.com/"
-                if first
-                else "https://shop.example/",
-                user_agent="Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0",
-                properties={"plan": "pro", "price": number / 100},
+                event_id=None,
+                revenue_minor=1999,
+                currency=None,
+                converted_at_ms=at_ms,
+                received_at_ms=at_ms,
             )
-        )
-    return Batch(_TENANT, DEFAULT, calls)
+            for visitor in self._chance.sample(self._known, _SALES)
+        ]
+        return Batch(_TENANT, DEFAULT, calls)
 
 
 class Reader:
@@ -85,28 +139,31 @@ class Reader:
         self._thread.join()
 
 
-def cost(storage: SqliteStorage, moments: Sequence[int]) -> float:
+def cost(storage: SqliteStorage, traffic: Traffic, moments: Sequence[int]) -> float:
     """Take a batch of each moment; return the middle one's CPU per event in us."""
     costs = []
     for at_ms in moments:
-        given = batch(at_ms)
+        given = traffic.batch(at_ms)
         begin = time.process_time()
         storage.outcome(storage.submit(record, given, _BATCH))
         costs.append((time.process_time() - begin) / _BATCH * 1e6)
     return sorted(costs)[len(costs) // 2]
 
 
-def fill(storage: SqliteStorage, moments: Sequence[int]) -> None:
+def fill(storage: SqliteStorage, traffic: Traffic, moments: Sequence[int]) -> None:
     """Take a batch of each moment, and tell how far it is."""
     for number, at_ms in enumerate(moments):
-        storage.outcome(storage.submit(record, batch(at_ms), _BATCH))
+        waiting = storage.submit(record, traffic.batch(at_ms), _BATCH)
+        sold = storage.submit(record, traffic.sales(at_ms + 5_000), _SALES)
+        storage.outcome(waiting)
+        storage.outcome(sold)
         if number % max(1, len(moments) // 20) == 0:
             done = f"{number * _BATCH:,} of {len(moments) * _BATCH:,} events"
             print(done, file=sys.stderr, flush=True)
 
 
 def _report(stores: Stores) -> ChannelReport:
-    period = Period.parse(None, None, "UTC", SYSTEM_CLOCK.now_ms())
+    period = Period.parse(None, None, _ZONE, SYSTEM_CLOCK.now_ms())
     return channel_report(stores.reports, _TENANT, period, default_currency="USD")
 
 
@@ -115,18 +172,22 @@ def main(events: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "growth.db"
         storage = SqliteStorage(str(path))
+        traffic = Traffic()
         batches = max(8 * _SAMPLE, events // _BATCH)
         start_ms = SYSTEM_CLOCK.now_ms() - _DAYS * _DAY_MS
         step_ms = _DAYS * _DAY_MS // batches
         moments = [start_ms + number * step_ms for number in range(batches)]
         try:
-            early = cost(storage, moments[: 2 * _SAMPLE])
+            first = bootstrap.prepare(storage, SYSTEM_CLOCK, timezone=_ZONE, live=True)
+            assert first is not None
+            early = cost(storage, traffic, moments[: 2 * _SAMPLE])
             reader = Reader(storage)
-            fill(storage, moments[2 * _SAMPLE : -2 * _SAMPLE])
+            fill(storage, traffic, moments[2 * _SAMPLE : -2 * _SAMPLE])
             reader.stop()
-            late = cost(storage, moments[-2 * _SAMPLE :])
+            late = cost(storage, traffic, moments[-2 * _SAMPLE :])
         finally:
             storage.close()
+        over_http = reports.figures(str(path), first.api_key, batches * _BATCH)
         size = path.stat().st_size / (batches * _BATCH)
         spans = sorted(reader.spans[-20:])
         print(HEAD)
@@ -152,9 +213,11 @@ def main(events: int) -> None:
                 goal=float("inf"),
                 note=f"most {spans[-1] * 1000:.0f}",
             ),
+            *over_http,
         ):
-            print(figure.line())
+            print(figure.line(), flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else _EVENTS)
+    for count in [int(text) for text in sys.argv[1:]] or _EVENTS:
+        main(count)

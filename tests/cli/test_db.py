@@ -1,4 +1,4 @@
-"""`mbuzz db`: copies, checks and upgrades, beside a backend that runs."""
+"""`mbuzz db`: copies, checks, repairs and upgrades, beside a backend that runs."""
 
 import json
 import os
@@ -371,6 +371,34 @@ EVENT = LAST.format("events")
             ),
         ),
         (
+            "UPDATE session_hours SET sessions = sessions + 1, page_views = 9",
+            (
+                r"the hour number \d+ counts, of direct, 2 visits of 9 pages, its"
+                r" sessions are 1 of 2; `mbuzz db repair` counts anew"
+            ),
+        ),
+        (
+            "DELETE FROM session_hours",
+            (
+                r"the hour number \d+ counts, of direct, 0 visits of 0 pages, its"
+                r" sessions are 1 of 2; `mbuzz db repair` counts anew"
+            ),
+        ),
+        (
+            "UPDATE return_hours SET sessions = 7",
+            (
+                r"the hour number \d+ counts 7 visitors who came back later, its"
+                r" sessions say 1; `mbuzz db repair` counts anew"
+            ),
+        ),
+        (
+            f"UPDATE sessions SET previous_ms = 7 WHERE {SESSION}",
+            (
+                r"session sess_\w+ says that its visitor's previous one began at 7,"
+                r" that was \d+; `mbuzz db repair` looks anew"
+            ),
+        ),
+        (
             "DELETE FROM accounts",
             r"row \d+ of api_keys refers to a missing row of accounts",
         ),
@@ -460,6 +488,54 @@ def test_null_where_none_may_be_is_damage(mbuzz, database):
     assert "the file is damaged: NULL value in users.email\n" in out
 
 
+# -- repair --
+
+
+def test_figures_of_reports_are_made_anew(mbuzz, database):
+    tables = ("session_hours", "return_hours", "sessions")
+    before = [execute(database, f"SELECT * FROM {table}") for table in tables]
+    execute(database, "UPDATE session_hours SET page_views = 9")
+    execute(database, "INSERT INTO session_hours VALUES (5, 1, 7, 'email', 1, 1)")
+    execute(database, "INSERT INTO return_hours VALUES (5, 1, 7, 1)")
+    execute(database, f"UPDATE sessions SET previous_ms = NULL WHERE {SESSION}")
+    assert db(mbuzz, database, "check")[0] == 1
+
+    first = db(mbuzz, database, "repair")
+    again = db(mbuzz, database, "repair")
+
+    done = f"{database}: the visits of reports are counted anew, "
+    assert first == (0, f"{done}5 were wrong\n", "")
+    assert again == (0, f"{done}all were right\n", "")
+    assert db(mbuzz, database, "check")[0] == 0
+    assert before == [execute(database, f"SELECT * FROM {table}") for table in tables]
+
+
+def test_older_database_is_not_repaired_but_brought_up_to_date(mbuzz, older):
+    assert db(mbuzz, older, "repair") == refused(
+        f"the database {older} is of schema version 1; `mbuzz db migrate` brings it to "
+        f"{NEWEST} and counts anew"
+    )
+
+
+def test_repair_that_cannot_be_changes_nothing(mbuzz, database):
+    execute(database, "UPDATE session_hours SET page_views = 9")
+    execute(database, "UPDATE sessions SET previous_ms = 7")
+    execute(
+        database,
+        "CREATE TRIGGER theirs BEFORE UPDATE OF previous_ms ON sessions"
+        " BEGIN SELECT RAISE(ABORT, 'no, said somebody'); END",
+    )
+
+    exit_code, out, err = db(mbuzz, database, "repair")
+
+    assert (exit_code, out) == (1, "")
+    assert err == (
+        f"mbuzz db: the database {database} cannot be repaired: no, said somebody; "
+        "nothing was changed\n"
+    )
+    assert execute(database, "SELECT DISTINCT page_views FROM session_hours") == [(9,)]
+
+
 # -- migrate --
 
 
@@ -508,7 +584,7 @@ def test_migration_that_cannot_be_is_one_sentence(mbuzz, older):
 
 # -- no such database --
 
-ACTIONS = [["backup", "copy.db"], ["check"], ["migrate"]]
+ACTIONS = [["backup", "copy.db"], ["check"], ["repair"], ["migrate"]]
 
 
 @pytest.fixture

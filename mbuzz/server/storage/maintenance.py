@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from mbuzz.server.storage.errors import StorageError
 from mbuzz.server.storage.schema import migrate, migrations, schema_version
 from mbuzz.server.storage.truth_sql import broken_truths
+from mbuzz.server.storage.visits_sql import ANEW, WRONG
 
 _BUSY_TIMEOUT: Final = 5.0  # seconds for the backend to finish what it writes
 _COUNTED: Final = ("events", "sessions", "conversions")
@@ -131,6 +132,35 @@ def upgrade(path: str) -> tuple[int, int]:
                 f"to {newest_version()}: {error}; it was left at {schema_version(raw)}"
             ) from None
         return before, schema_version(raw)
+
+
+# -- derived figures --
+
+
+def repair(path: str) -> int:
+    """Work out anew what reports count beforehand; return how much of it was wrong.
+
+    Raises:
+        StorageError: If there is no such database, it is older, or cannot be changed.
+    """
+    with opened(path, writes=True) as raw:
+        if (has := schema_version(raw)) < newest_version():
+            raise StorageError(
+                f"the database {path} is of schema version {has}; `mbuzz db migrate` "
+                f"brings it to {newest_version()} and counts anew"
+            )
+        try:
+            raw.execute("PRAGMA synchronous = FULL")
+            raw.execute("BEGIN IMMEDIATE")
+            wrong = sum(1 for sql in WRONG for _ in raw.execute(sql))
+            for statement in ANEW:
+                raw.execute(statement)
+            raw.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise StorageError(
+                f"the database {path} cannot be repaired: {error}; nothing was changed"
+            ) from None
+        return wrong
 
 
 # -- opening --

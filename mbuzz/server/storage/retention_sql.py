@@ -28,6 +28,8 @@ OF_TENANTS: Final = {
     "conversions": "id",
     "events": "id",
     "sessions": "id",
+    "session_hours": "hour, channel",
+    "return_hours": "hour",
     "groups": "id",
     "group_calls": "call_id",
     "identities": "id",

@@ -7,6 +7,11 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from mbuzz.server import money
+from mbuzz.server.storage.visits_sql import (
+    WRONG_HOURS,
+    WRONG_PREVIOUS,
+    WRONG_RETURNS,
+)
 
 _WHOLE: Final = 10**9  # the credit of one conversion under one model
 _DECIMALS: Final = 6  # revenue is credited in millionths
@@ -91,6 +96,24 @@ TRUTHS: Final = (
         "session {} begins at {}, before an earlier one of its visitor ends at {}",
         f"SELECT public_id, started_at_ms, before FROM ({_EARLIER})"
         " WHERE before > started_at_ms",
+    ),
+    Truth(
+        "the hour number {} counts, of {}, {} visits of {} pages, its sessions are"
+        " {} of {}; `mbuzz db repair` counts anew",
+        WRONG_HOURS,
+        "session_hours",
+    ),
+    Truth(
+        "the hour number {} counts {} visitors who came back later, its sessions say"
+        " {}; `mbuzz db repair` counts anew",
+        WRONG_RETURNS,
+        "return_hours",
+    ),
+    Truth(
+        "session {} says that its visitor's previous one began at {}, that was {};"
+        " `mbuzz db repair` looks anew",
+        WRONG_PREVIOUS,
+        "session_hours",
     ),
     Truth(
         "event {} is in a session that is unknown or another visitor's",
