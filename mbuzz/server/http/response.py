@@ -10,7 +10,9 @@ from typing import Final, NamedTuple
 
 from mbuzz.server.http.errors import HttpError
 
-_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+_ENCODER: Final = json.JSONEncoder(
+    separators=(",", ":"), ensure_ascii=False, check_circular=False
+)
 
 _JSON: Final = ("Content-Type", "application/json; charset=utf-8")
 

@@ -353,10 +353,6 @@ def check_size(item: object) -> None:
         raise InvalidError(f"an event may have {protocol.MAX_EVENT_BYTES} bytes")
 
 
-def _is_short(value: object) -> bool:
-    return not isinstance(value, int) or -(2**63) <= value < 2**63
-
-
 def _surely_small(item: Mapping[str, object]) -> bool:
     """Tell cheaply whether an item is far from the limit; most are."""
     size = 16 * len(item)
@@ -365,9 +361,14 @@ def _surely_small(item: Mapping[str, object]) -> bool:
             size += len(value)
         elif isinstance(value, dict):
             for name, inner in value.items():
-                if isinstance(inner, dict | list) or not _is_short(inner):
+                if isinstance(inner, str):
+                    size += 16 + len(name) + len(inner)
+                elif isinstance(inner, dict | list) or (
+                    isinstance(inner, int) and not -(2**63) <= inner < 2**63
+                ):
                     return False
-                size += 16 + len(name) + (len(inner) if isinstance(inner, str) else 16)
+                else:
+                    size += 32 + len(name)
         elif isinstance(value, list):
             return False
     # A character may take 6 bytes, an escape; a number of JSON may have many digits.

@@ -53,7 +53,7 @@ def owner(tenant: Tenant) -> dict[str, object]:
 
 
 _ENCODER: Final = json.JSONEncoder(
-    separators=(",", ":"), sort_keys=True, ensure_ascii=False
+    separators=(",", ":"), sort_keys=True, ensure_ascii=False, check_circular=False
 )
 
 

@@ -10,11 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from mbuzz import ids
 from mbuzz.server.model import (
     Call,
     ConversionCall,
-    Session,
     Tenant,
     TrackCall,
     WebEvent,
@@ -24,140 +22,25 @@ from mbuzz.server.storage.rows.bulk import (
     BulkRows,
     EventLine,
     LinkRow,
-    LongerSession,
-    NewSession,
     Tail,
 )
 from mbuzz.server.storage.rows.events import event_hour
 from mbuzz.server.storage.tracking_port import BulkStore
 from mbuzz.server.tracking.bots import MOST_A_MINUTE, judge
-from mbuzz.server.tracking.pages import Page, flags_of, page_of, stored_landing
+from mbuzz.server.tracking.open_sessions import (
+    KnownVisitor,
+    OpenSession,
+    longer_session,
+    new_session,
+)
+from mbuzz.server.tracking.pages import Page, flags_of, page_of
 from mbuzz.server.tracking.privacy import kept_properties, kept_user_agent
 from mbuzz.server.tracking.recorded import ConversionRecorded, EventRecorded, Recorded
-from mbuzz.server.tracking.sessions import INTERNAL_UTM, is_internal_link, splits
+from mbuzz.server.tracking.sessions import splits
 from mbuzz.server.tracking.sources import list_version
 from mbuzz.server.tracking.suppression import ids_in, suppressed_ids
 
-_INTERNAL: Final = frozenset({INTERNAL_UTM})
 _MANY_VIEWS: Final = MOST_A_MINUTE  # then `process` looks whether it is a program
-
-
-class _Visit:
-    """A visitor's newest session, as it is with what this batch adds to it."""
-
-    __slots__ = (
-        "added",
-        "client_session_id",
-        "first",
-        "first_row",
-        "flags",
-        "id",
-        "last",
-        "last_row",
-        "new",
-        "public_id",
-        "tail",
-        "views",
-        "visitor",
-    )
-
-    def __init__(
-        self, row: int, visitor: int, public_id: str, client_session_id: str | None
-    ) -> None:
-        self.id = row
-        self.visitor = visitor
-        self.public_id = public_id
-        self.client_session_id = client_session_id
-        self.tail: Tail | None = None
-        self.first: WebEvent | None = None  # read from `tail` when it is asked for
-        self.last: WebEvent
-        self.first_row = 0
-        self.last_row = 0
-        self.views = 0
-        self.new = False
-        self.added: list[WebEvent] = []  # not stored yet
-        self.flags: frozenset[str] = frozenset()
-
-    @classmethod
-    def stored(cls, tail: Tail, visitor: int) -> _Visit:
-        """Return a session as it is stored."""
-        visit = cls(tail.id, visitor, tail.public_id, tail.client_session_id)
-        visit.tail = tail
-        visit.views = tail.page_view_count
-        visit.last = WebEvent(
-            "", tail.last_event_at_ms, "", client_session_id=tail.last_client_session_id
-        )
-        return visit
-
-    @classmethod
-    def begun(cls, row: int, visitor: int, event: WebEvent, event_row: int) -> _Visit:
-        """Return a session that *event* begins."""
-        public_id = ids.time_ordered("sess", event.occurred_at_ms)
-        visit = cls(row, visitor, public_id, event.client_session_id)
-        visit.first = visit.last = event
-        visit.first_row = visit.last_row = event_row
-        visit.new = True
-        visit.added.append(event)
-        return visit
-
-    @property
-    def started_at_ms(self) -> int:
-        """Return when the session began."""
-        if self.tail is not None:
-            return self.tail.started_at_ms
-        assert self.first is not None
-        return self.first.occurred_at_ms
-
-    def opening(self, policy: Policy) -> WebEvent:
-        """Return the session's first event, whose source is the session's."""
-        if self.first is None:
-            assert self.tail is not None
-            self.first = _first_event(self.tail, policy)
-        return self.first
-
-    def append(self, event: WebEvent, row: int, opening: WebEvent) -> None:
-        """Go on with *event*."""
-        if is_internal_link(opening, event):
-            self.flags = _INTERNAL
-        self.last, self.last_row = event, row
-        self.added.append(event)
-
-
-def _first_event(tail: Tail, policy: Policy) -> WebEvent:
-    url, referrer = tail.landing_url, tail.referrer
-    return WebEvent(
-        "",
-        tail.started_at_ms,
-        url,
-        client_session_id=tail.client_session_id,
-        referrer=referrer,
-        landing=stored_landing(tail.landing, url, referrer, policy),
-    )
-
-
-class _Visitor:
-    """What is known of a visitor; `plain` ends where that is not enough."""
-
-    __slots__ = (
-        "id",
-        "link",
-        "linked",
-        "new",
-        "plain",
-        "said_ms",
-        "server_ms",
-        "visit",
-    )
-
-    def __init__(self) -> None:
-        self.id = 0
-        self.new = True
-        self.plain = True
-        self.visit: _Visit | None = None
-        self.linked = False  # somebody, now or before
-        self.link: LinkRow | None = None
-        self.said_ms = 0
-        self.server_ms = -1  # the latest event without a page in this batch
 
 
 class PlainEvents:
@@ -168,9 +51,9 @@ class PlainEvents:
     ) -> None:
         self._store = store
         self._tenant = tenant
-        self._visitors: dict[str, _Visitor] = {}
+        self._visitors: dict[str, KnownVisitor] = {}
         self._seen: dict[tuple[int, str], EventRecorded] = {}
-        self._touched: dict[int, _Visit] = {}
+        self._touched: dict[int, OpenSession] = {}
         self._new_visitors: list[tuple[int, str, int]] = []
         self._lines: list[EventLine] = []
         self._confirmed: dict[int, tuple[LinkRow, int]] = {}
@@ -192,7 +75,7 @@ class PlainEvents:
             if call.said_ms is None:
                 by_hour.setdefault(hour - 1, []).append(call.event_id)
             if call.visitor_id is not None and call.visitor_id not in self._visitors:
-                self._visitors[call.visitor_id] = _Visitor()
+                self._visitors[call.visitor_id] = KnownVisitor()
         for hour, event_ids in by_hour.items():
             known = self._store.known_events(self._tenant, hour, event_ids)
             for event_id, stored in known.items():
@@ -228,10 +111,10 @@ class PlainEvents:
                     visitor.plain = False
 
     @staticmethod
-    def _set_tail(visitor: _Visitor, tails: Sequence[Tail]) -> None:
+    def _set_tail(visitor: KnownVisitor, tails: Sequence[Tail]) -> None:
         if not tails:
             return
-        visitor.visit = _Visit.stored(tails[0], visitor.id)
+        visitor.visit = OpenSession.stored(tails[0], visitor.id)
         # Sessions of the same millisecond, or one that outlasts a later one: fold.
         if len(tails) > 1 and tails[1].last_event_at_ms >= tails[0].last_event_at_ms:
             visitor.plain = False
@@ -274,7 +157,7 @@ class PlainEvents:
 
     def _keep(
         self,
-        visitor: _Visitor,
+        visitor: KnownVisitor,
         call: TrackCall,
         policy: Policy,
         hour: int,
@@ -315,7 +198,7 @@ class PlainEvents:
         return not self._suppressed.isdisjoint(ids_in(call))
 
     @staticmethod
-    def _fits(visitor: _Visitor, call: TrackCall, page: Page | None) -> bool:
+    def _fits(visitor: KnownVisitor, call: TrackCall, page: Page | None) -> bool:
         """Tell whether the event is after all that is known, or in the last visit."""
         visit = visitor.visit
         if page is None:
@@ -326,12 +209,12 @@ class PlainEvents:
 
     def _place(
         self,
-        visitor: _Visitor,
+        visitor: KnownVisitor,
         call: TrackCall,
         page: Page | None,
         row: int,
         policy: Policy,
-    ) -> _Visit | None:
+    ) -> OpenSession | None:
         visit = visitor.visit
         at_ms = call.occurred_at_ms
         if page is None:
@@ -347,18 +230,22 @@ class PlainEvents:
                 visit.append(event, row, opening)
                 self._count(visitor, visit, event)
                 return visit
-        visit = visitor.visit = _Visit.begun(self._next_session, visitor.id, event, row)
+        visit = visitor.visit = OpenSession.begun(
+            self._next_session, visitor.id, event, row
+        )
         self._next_session += 1
         self._count(visitor, visit, event)
         return visit
 
-    def _count(self, visitor: _Visitor, visit: _Visit, event: WebEvent) -> None:
+    def _count(
+        self, visitor: KnownVisitor, visit: OpenSession, event: WebEvent
+    ) -> None:
         self._touched[visit.id] = visit
         visit.views += event.is_page_view
         if visit.views >= _MANY_VIEWS:
             visitor.plain = False
 
-    def _add_visitor(self, visitor: _Visitor, call: TrackCall) -> None:
+    def _add_visitor(self, visitor: KnownVisitor, call: TrackCall) -> None:
         assert call.visitor_id is not None
         visitor.id, visitor.new = self._next_visitor, False
         self._next_visitor += 1
@@ -411,9 +298,9 @@ class PlainEvents:
             self._tenant,
             BulkRows(
                 visitors=self._new_visitors,
-                sessions=[_new_session(visit, version) for visit in new],
+                sessions=[new_session(visit, version) for visit in new],
                 events=self._lines,
-                longer=[_longer(visit) for visit in longer],
+                longer=[longer_session(visit) for visit in longer],
                 confirmed=self._confirmed,
             ),
         )
@@ -425,7 +312,7 @@ class PlainEvents:
         self._new_visitors, self._lines = [], []
 
 
-def _is_known_as(visitor: _Visitor, call: TrackCall) -> bool:
+def _is_known_as(visitor: KnownVisitor, call: TrackCall) -> bool:
     """Tell whether the call says nothing new about who the visitor is."""
     return visitor.link is not None and visitor.link.user_id == call.user_id
 
@@ -436,7 +323,7 @@ def _line(
     call: TrackCall,
     visitor: int,
     identity: int | None,
-    visit: _Visit | None,
+    visit: OpenSession | None,
     page: Page | None,
     reason: str | None,
     policy: Policy,
@@ -461,27 +348,4 @@ def _line(
         reason,
         flags_of(call, page),
         kept_properties(call.properties, policy),
-    )
-
-
-def _new_session(visit: _Visit, version: str) -> NewSession:
-    session = Session(events=tuple(visit.added), flags=visit.flags)
-    return NewSession(
-        visit.id,
-        visit.visitor,
-        visit.public_id,
-        session,
-        visit.first_row,
-        visit.last_row,
-        version,
-    )
-
-
-def _longer(visit: _Visit) -> LongerSession:
-    return LongerSession(
-        visit.id,
-        visit.last_row,
-        visit.last.occurred_at_ms,
-        sum(event.is_page_view for event in visit.added),
-        " ".join(sorted(visit.flags)),
     )
