@@ -508,8 +508,11 @@ def test_work_for_many_headers_grows_no_faster_than_they_do(events):
 
     def served(n):
         headers = [*NAVIGATION.items(), *((f"X-{i}", "y") for i in range(n))]
-        with_us = calls(lambda: call(app, headers))
-        return with_us - calls(lambda: call(site, headers))
+        with_us, alone = (
+            min(calls(lambda served=served: call(served, headers)) for _ in range(5))
+            for served in (app, site)
+        )  # the least of some: a look for garbage, say, is no work of ours
+        return with_us - alone
 
     served(100)
     small, large = served(1_000), served(10_000)

@@ -46,7 +46,7 @@ from mbuzz.server.model import (
 )
 from mbuzz.server.storage.port import Storage, Stores
 from mbuzz.server.storage.rows.accounts import ApiKey
-from mbuzz.server.tracking.intake import Batch, record
+from mbuzz.server.tracking.intake import Batch, Intake
 from mbuzz.server.tracking.recorded import (
     IdentityRecorded,
     Recorded,
@@ -63,6 +63,7 @@ class IntakeApi:
         self._storage = storage
         self._clock = clock
         self._metrics = metrics
+        self._intake = Intake()
 
     def routes(self) -> list[KeyRoute]:
         """Return the routes."""
@@ -115,12 +116,14 @@ class IntakeApi:
             batch = Batch(key.tenant, key.account.policy, taken.calls)
             # Calls about people may change much that was known of them.
             wake = wake or any(type(call) is not TrackCall for call in taken.calls)
-            future = self._storage.submit(record, batch, len(items), wake=wake)
+            future = self._storage.submit(
+                self._intake.record, batch, len(items), wake=wake
+            )
             return Taking(self._storage, future, taken.reply, taken.calls, noted)
         digest = body_digest(request, envelope)
 
         def once(stores: Stores, _payloads: Sequence[None]) -> list[dict[str, object]]:
-            return [_once(stores, taken, batch_key, digest, now)]
+            return [_once(stores, self._intake, taken, batch_key, digest, now)]
 
         future_reply = self._storage.submit(once, None, len(items))
         return Taking(
@@ -278,7 +281,12 @@ class Taking:
 
 
 def _once(
-    stores: Stores, taken: _Items, batch_key: str, digest: str, now_ms: int
+    stores: Stores,
+    intake: Intake,
+    taken: _Items,
+    batch_key: str,
+    digest: str,
+    now_ms: int,
 ) -> dict[str, object]:
     """Take a batch unless one with its idempotency key was taken before."""
     tenant = taken.key.tenant
@@ -287,7 +295,7 @@ def _once(
         taken.repeated = True
         return replay(known, digest)
     batch = Batch(tenant, taken.key.account.policy, taken.calls)
-    reply = taken.reply(record(stores, [batch])[0])
+    reply = taken.reply(intake.record(stores, [batch])[0])
     text = json.dumps(reply)
     stores.tracking.save_reply(tenant, batch_key, digest, text, now_ms)
     return reply

@@ -23,7 +23,7 @@ from mbuzz.server.model import (
 )
 from mbuzz.server.storage.port import Storage
 from mbuzz.server.storage.rows.accounts import ApiKey
-from mbuzz.server.tracking.intake import Batch, record
+from mbuzz.server.tracking.processor import process
 from mbuzz.server.tracking.recorded import Recorded, Refused
 
 T = TypeVar("T")
@@ -82,8 +82,9 @@ def carry_out(
     """
     warnings: list[str] = []
     call = read_call(clock, request, key, check, warnings)
-    batch = Batch(key.tenant, key.account.policy, [call])
-    ((recorded,),) = storage.write(lambda stores: record(stores, [batch]))
+    recorded = storage.write(
+        lambda stores: process(stores.tracking, key.tenant, key.account.policy, call)
+    )
     if isinstance(recorded, Refused):
         raise refusal(recorded)
     if not key.live:

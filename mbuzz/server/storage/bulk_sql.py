@@ -50,8 +50,17 @@ class SqlBulkStore(SqlSuppressionStore):
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self._db = connection
+        self._undone = 0  # times that some of it was undone
 
     # -- what is known --
+
+    def stamp(self) -> object:
+        """Return what stays equal while nobody changes anything in the database."""
+        return self._db.version(), self._db.changes(), self._undone
+
+    def undone(self) -> None:
+        """Note that changes may be undone; they stay counted."""
+        self._undone += 1
 
     def next_rows(self) -> tuple[int, int, int]:
         """Return the next free row of visitors, sessions and events."""

@@ -26,6 +26,14 @@ class Connection(Protocol):
         """Run a statement and return how many rows it changed."""
         ...
 
+    def changes(self) -> int:
+        """Return how many rows this connection has changed since it was opened."""
+        ...
+
+    def version(self) -> int:
+        """Return what grows when another connection has changed something."""
+        ...
+
     def insert(
         self,
         table: str,

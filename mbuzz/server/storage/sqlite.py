@@ -250,6 +250,7 @@ class SqliteStorage:
     def rollback(self) -> None:
         """Undo the transaction, if there is one."""
         if self._writer.in_transaction:
+            self.stores.bulk.undone()
             self._writer.execute("ROLLBACK")
 
     def savepoint(self) -> None:
@@ -258,6 +259,7 @@ class SqliteStorage:
 
     def undo(self) -> None:
         """Undo the part."""
+        self.stores.bulk.undone()
         with self._noted():
             if not self._writer.in_transaction:  # SQLite has undone it as a whole
                 raise sqlite3.OperationalError("is there room on the disk?")
@@ -282,6 +284,7 @@ class SqliteStorage:
             yield
         except sqlite3.Error as error:
             self._trouble = str(error)
+            self.stores.bulk.undone()
             raise
 
     def tidy(self) -> None:

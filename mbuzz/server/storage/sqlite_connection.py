@@ -38,6 +38,14 @@ class SqliteConnection:
         """Run a statement and return how many rows it changed."""
         return self.raw.execute(sql, params).rowcount
 
+    def changes(self) -> int:
+        """Return how many rows were changed so far, undone or not."""
+        return self.raw.total_changes
+
+    def version(self) -> int:
+        """Return what grows when another connection has committed."""
+        return int(self.raw.execute("PRAGMA data_version").fetchone()[0])
+
     def insert(
         self,
         table: str,

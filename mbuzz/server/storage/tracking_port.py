@@ -231,6 +231,10 @@ class TrackingStore(SuppressionStore, SaltStore, Protocol):
 class BulkStore(SuppressionStore, Protocol):
     """Many events at once."""
 
+    def stamp(self) -> object:
+        """Return what stays equal while nobody changes anything in the database."""
+        ...
+
     def next_rows(self) -> tuple[int, int, int]: ...
     def known_events(
         self, tenant: Tenant, hour: int, event_ids: Iterable[str]

@@ -113,6 +113,7 @@ class KnownVisitor:
     """What is known of a visitor; `plain` ends where that is not enough."""
 
     __slots__ = (
+        "from_ms",
         "id",
         "link",
         "linked",
@@ -123,7 +124,8 @@ class KnownVisitor:
         "visit",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, from_ms: int) -> None:
+        self.from_ms = from_ms  # of what was before then not all is known
         self.id = 0
         self.new = True
         self.plain = True
@@ -131,7 +133,7 @@ class KnownVisitor:
         self.linked = False  # somebody, now or before
         self.link: LinkRow | None = None
         self.said_ms = 0
-        self.server_ms = -1  # the latest event without a page in this batch
+        self.server_ms = -1  # the latest event without a page since it is known
 
 
 def new_session(visit: OpenSession, version: str) -> NewSession:

@@ -47,11 +47,15 @@ class PlainEvents:
     """One tenant's plain events of a batch; the caller sees to all others."""
 
     def __init__(
-        self, store: BulkStore, tenant: Tenant, calls: Sequence[TrackCall]
+        self,
+        store: BulkStore,
+        tenant: Tenant,
+        calls: Sequence[TrackCall],
+        remembered: Mapping[str, KnownVisitor],
     ) -> None:
         self._store = store
         self._tenant = tenant
-        self._visitors: dict[str, KnownVisitor] = {}
+        self.visitors: dict[str, KnownVisitor] = {}  # those of the calls
         self._seen: dict[tuple[int, str], EventRecorded] = {}
         self._touched: dict[int, OpenSession] = {}
         self._new_visitors: list[tuple[int, str, int]] = []
@@ -63,19 +67,27 @@ class PlainEvents:
         self._policy: Policy | None = None
         self._suppressed = suppressed_ids(store, tenant, calls)
         if calls:
-            self._prefetch(calls)
+            self._prefetch(calls, remembered)
 
     # -- what is known before --
 
-    def _prefetch(self, calls: Sequence[TrackCall]) -> None:
+    def _prefetch(
+        self, calls: Sequence[TrackCall], remembered: Mapping[str, KnownVisitor]
+    ) -> None:
         by_hour: dict[int, list[str]] = {}
+        from_ms = min(call.occurred_at_ms for call in calls)
+        unknown: list[str] = []
         for call in calls:
             hour = event_hour(call.said_ms, call.received_at_ms)
             by_hour.setdefault(hour, []).append(call.event_id)
             if call.said_ms is None:
                 by_hour.setdefault(hour - 1, []).append(call.event_id)
-            if call.visitor_id is not None and call.visitor_id not in self._visitors:
-                self._visitors[call.visitor_id] = KnownVisitor()
+            if call.visitor_id is not None and call.visitor_id not in self.visitors:
+                found = remembered.get(call.visitor_id)
+                if found is None or from_ms < found.from_ms:
+                    found = KnownVisitor(from_ms)
+                    unknown.append(call.visitor_id)
+                self.visitors[call.visitor_id] = found
         for hour, event_ids in by_hour.items():
             known = self._store.known_events(self._tenant, hour, event_ids)
             for event_id, stored in known.items():
@@ -86,9 +98,12 @@ class PlainEvents:
                     stored.session_id,
                     duplicate=True,
                 )
-        known_visitors = self._store.known_visitors(self._tenant, self._visitors)
-        if known_visitors:
-            self._know(known_visitors, min(call.occurred_at_ms for call in calls))
+        # Whether anybody has converted is not remembered.
+        self._converted = len(unknown) < len(self.visitors)
+        if unknown:
+            known_visitors = self._store.known_visitors(self._tenant, unknown)
+            if known_visitors:
+                self._know(known_visitors, from_ms)
 
     def _know(self, known: Mapping[str, int], from_ms: int) -> None:
         store, tenant = self._store, self._tenant
@@ -97,9 +112,9 @@ class PlainEvents:
         later = store.with_later_server_events(tenant, rows, from_ms)
         links = store.links_of(tenant, rows)
         converted, roots = store.converted_since(tenant, from_ms)
-        self._converted = bool(converted or roots)
+        self._converted = self._converted or bool(converted or roots)
         for visitor_id, row in known.items():
-            visitor = self._visitors[visitor_id]
+            visitor = self.visitors[visitor_id]
             visitor.id, visitor.new = row, False
             visitor.plain = row not in later and row not in converted
             self._set_tail(visitor, tails.get(row, ()))
@@ -126,7 +141,7 @@ class PlainEvents:
     def under(self, policy: Policy) -> None:
         """Go on under *policy*; what was read under another one is not relied on."""
         if self._policy is not None and policy is not self._policy:
-            for visitor in self._visitors.values():
+            for visitor in self.visitors.values():
                 visitor.plain = False
         self._policy = policy
 
@@ -134,7 +149,7 @@ class PlainEvents:
         """Place *call*, if it is plain; else return None, and nothing has changed."""
         if call.refused or (self._suppressed and self._is_suppressed(call)):
             return None
-        visitor = self._visitors.get(call.visitor_id or "")
+        visitor = self.visitors.get(call.visitor_id or "")
         if policy.strict_visitors and visitor is not None and visitor.new:
             return None
         hour = event_hour(call.said_ms, call.received_at_ms)
@@ -268,8 +283,8 @@ class PlainEvents:
         }
         if isinstance(done, ConversionRecorded):
             names.add(done.conversion.visitor_id)
-        for name in self._visitors.keys() & names:
-            self._visitors[name].plain = False
+        for name in self.visitors.keys() & names:
+            self.visitors[name].plain = False
         if isinstance(call, TrackCall):
             hour = event_hour(call.said_ms, call.received_at_ms)
             if isinstance(done, EventRecorded) and self._is_new(call, done):
@@ -279,7 +294,7 @@ class PlainEvents:
         if isinstance(call, ConversionCall):
             self._converted = True
         if self._converted:
-            for visitor in self._visitors.values():
+            for visitor in self.visitors.values():
                 if visitor.linked:
                     visitor.plain = False
 

@@ -7,7 +7,7 @@ from mbuzz.server.model import Tenant
 from mbuzz.server.policy import DEFAULT
 from mbuzz.server.privacy.erasure import erase
 from mbuzz.server.privacy.export import export
-from mbuzz.server.tracking.intake import Batch, record
+from mbuzz.server.tracking.intake import Batch, Intake
 from mbuzz.testing import ManualClock
 from tests.server.tracking.conftest import START, Shop, at
 
@@ -72,12 +72,13 @@ class PrivateShop(Shop):
         super().__init__(backend.storage, tenant)
         self.backend = backend
         self.clock = backend.clock
+        self.intake = Intake()
 
     def do(self, call):
         if not self.backend.at_once:
             return super().do(call)
         batch = Batch(self.tenant, DEFAULT, [call])
-        return self.write(lambda stores: record(stores, [batch])[0][0])
+        return self.write(lambda stores: self.intake.record(stores, [batch])[0][0])
 
     def find(self, *, user=None, visitor=None, email=None):
         def find(stores):

@@ -14,7 +14,7 @@ import pytest
 from mbuzz.server.model import Tenant, TrackCall
 from mbuzz.server.policy import DEFAULT
 from mbuzz.server.storage.sqlite import SqliteStorage
-from mbuzz.server.tracking.intake import Batch, record
+from mbuzz.server.tracking.intake import Batch, Intake
 
 NOW = 1_795_000_000_000
 TENANT = Tenant(1, live=True)
@@ -48,7 +48,8 @@ def batch(first, count, *, at_ms=NOW, random_ids=False):
 
 
 def take(storage, calls):
-    return storage.outcome(storage.submit(record, Batch(TENANT, DEFAULT, calls)))
+    payload = Batch(TENANT, DEFAULT, calls)
+    return storage.outcome(storage.submit(Intake().record, payload))
 
 
 def traced(storage, calls):
@@ -83,10 +84,10 @@ def test_requests_that_wait_together_share_the_statements(storage):
     def hold(_stores):
         for n in range(40):
             payload = Batch(TENANT, DEFAULT, batch(n * 4, 4))
-            waiting.append(storage.submit(record, payload))
+            waiting.append(storage.submit(intake.record, payload))
         storage._writer.set_trace_callback(said.append)
 
-    waiting = []
+    waiting, intake = [], Intake()
     storage.write(hold)
     answers = [storage.outcome(future) for future in waiting]
     storage._writer.set_trace_callback(None)
@@ -166,7 +167,7 @@ def test_batch_that_cannot_be_taken_costs_no_other_batch_its_events(storage):
 
     def hold(_stores):
         futures.extend(
-            storage.submit(record, Batch(TENANT, DEFAULT, calls))
+            storage.submit(Intake().record, Batch(TENANT, DEFAULT, calls))
             for calls in (good, poisoned, other)
         )
 

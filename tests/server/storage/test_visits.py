@@ -15,6 +15,7 @@ from mbuzz.server.storage.schema import migrate, migrations
 from mbuzz.server.storage.sqlite import SqliteStorage
 from mbuzz.server.tracking import reclassify
 from mbuzz.server.tracking.channel_rules import ChannelRule, Condition
+from mbuzz.server.tracking.intake import Intake
 from tests.server.privacy.people import DAY_MS, START, Backend
 from tests.server.tracking.test_intake import POLICIES, Beside, at_once, happen, plan
 
@@ -91,11 +92,12 @@ def live_through(backend, seed):
     shop = backend.shop(retention={"events_days": 40, "sessions_days": 40})
     tenants = {live: Tenant(shop.tenant.account_id, live) for live in (True, False)}
     beside = ("forget", "refund", "void")
+    intake = Intake()
     for step in plan(seed, POLICIES, (True, True, False), beside):
         if isinstance(step, Beside):
             shop.write(lambda stores, s=step: happen(stores, tenants, s))
         else:
-            shop.write(lambda stores, s=step: at_once(stores, tenants, [s]))
+            shop.write(lambda stores, s=step: at_once(stores, intake, tenants, [s]))
         yield "calls"
         if chance.random() < 0.2:
             policy = chance.choice(LISTS)

@@ -18,10 +18,14 @@ from mbuzz.server.model import (
     TrackCall,
 )
 from mbuzz.server.policy import DEFAULT, Policy
+from mbuzz.server.storage.errors import StorageBusyError
 from mbuzz.server.storage.sqlite import SqliteStorage
+from mbuzz.server.tracking import memory as remembering
 from mbuzz.server.tracking import plain, processor
 from mbuzz.server.tracking.identity import RefusedError
-from mbuzz.server.tracking.intake import Batch, record
+from mbuzz.server.tracking.intake import Batch, Intake
+from mbuzz.server.tracking.memory import Memory
+from mbuzz.server.tracking.open_sessions import KnownVisitor
 from mbuzz.server.tracking.processor import process
 from mbuzz.server.tracking.recorded import GroupRecorded
 from mbuzz.server.tracking.refunds import refund, void
@@ -311,7 +315,7 @@ def test_accounts_that_wait_together_are_all_taken_in_one_go(memory):
     call = IdentifyCall(user_id="u", visitor_id="v0", traits={}, at_ms=START)
     batches.insert(5, Batch(tenants[0], DEFAULT, [call]))
 
-    recorded = memory.write(lambda stores: record(stores, batches))
+    recorded = memory.write(lambda stores: Intake().record(stores, batches))
 
     assert [one.event_id for (one,) in recorded if hasattr(one, "event_id")] == [
         f"e{number}" for number in range(9)
@@ -325,7 +329,7 @@ def test_event_that_was_not_kept_is_no_repeat_of_itself(memory):
     refused = page(1, refused=frozenset({"analytics"}))
 
     recorded = memory.write(
-        lambda s: record(s, [Batch(tenant, DEFAULT, [refused, page(1)])])
+        lambda s: Intake().record(s, [Batch(tenant, DEFAULT, [refused, page(1)])])
     )
 
     assert [one.dropped for one in recorded[0]] == [True, False]
@@ -352,14 +356,15 @@ def test_repeat_without_consent_tells_nobody_who_it_was(memory):
     refused = page(1, refused=frozenset({"analytics"}))
 
     recorded = memory.write(
-        lambda s: record(s, [Batch(tenant, DEFAULT, [page(1), refused])])
+        lambda s: Intake().record(s, [Batch(tenant, DEFAULT, [page(1), refused])])
     )
 
     assert recorded[0][1].dropped
     assert recorded[0][1].visitor_id is None
 
 
-def test_settings_count_from_the_request_on_that_came_under_them(memory):
+@pytest.mark.parametrize("merged", [True, False])
+def test_settings_count_from_the_request_on_that_came_under_them(memory, merged):
     before, after = DEFAULT, Policy(excluded_referrers=frozenset({"google.com"}))
     google, bing = "https://www.google.com/", "https://www.bing.com/"
     steps = [
@@ -367,7 +372,7 @@ def test_settings_count_from_the_request_on_that_came_under_them(memory):
         Request(True, after, [page(2, minute=1, referrer=bing)]),
     ]
 
-    check_same(memory, steps, merged=True)
+    check_same(memory, steps, merged)
     tenant = Tenant(next(accounts) - 2, live=True)
 
     # Google's is no source any more, so Bing's begins a visit.
@@ -433,6 +438,126 @@ def test_late_visit_is_credited_with_a_conversion_that_was_here_before(memory):
     assert {row[6] for row in credits_} == {START, START + 60 * MINUTE}
 
 
+# -- what is remembered of visitors --
+
+
+def test_visitor_who_came_a_moment_ago_costs_no_question(memory):
+    tenant, intake, said = Tenant(next(accounts), live=True), Intake(), []
+    for number in range(3):
+        batch = Batch(tenant, DEFAULT, [page(number, minute=number)])
+        memory._writer.set_trace_callback(said.append if number == 2 else None)
+        memory.write(lambda s, b=batch: intake.record(s, [b]))
+    memory._writer.set_trace_callback(None)
+
+    assert any("INSERT INTO events" in sql for sql in said)
+    assert not [sql for sql in said if "visitor_id IN" in sql or "FROM links" in sql]
+    (session,) = memory.read(lambda s: left(s, tenant))["sessions"]
+    assert session[4] == 3  # page views
+
+
+def test_conversion_that_came_beside_the_batches_is_credited_anew(memory):
+    tenant, intake = Tenant(next(accounts), live=True), Intake()
+    late = page(2, minute=60, url=f"{SHOP}?utm_source=news")
+
+    def convert(stores):
+        process(stores.tracking, tenant, DEFAULT, CONVERSION)
+
+    memory.write(lambda s: intake.record(s, [Batch(tenant, DEFAULT, [page(1)])]))
+    memory.write(convert)
+    memory.write(lambda s: intake.record(s, [Batch(tenant, DEFAULT, [late])]))
+
+    credits_ = memory.read(lambda s: left(s, tenant))["credits"]
+    assert {row[6] for row in credits_} == {START, START + 60 * MINUTE}
+
+
+def test_what_another_process_stores_is_seen(tmp_path):
+    path, tenant, intake = str(tmp_path / "mbuzz.db"), Tenant(1, live=True), Intake()
+    late = page(2, minute=60, url=f"{SHOP}?utm_source=news")
+    ours, theirs = SqliteStorage(path), SqliteStorage(path)
+
+    ours.write(lambda s: intake.record(s, [Batch(tenant, DEFAULT, [page(1)])]))
+    theirs.write(lambda s: process(s.tracking, tenant, DEFAULT, CONVERSION))
+    ours.write(lambda s: intake.record(s, [Batch(tenant, DEFAULT, [late])]))
+
+    credits_ = ours.read(lambda s: left(s, tenant))["credits"]
+    for storage in (ours, theirs):
+        storage.close()
+    assert {row[6] for row in credits_} == {START, START + 60 * MINUTE}
+
+
+@pytest.mark.parametrize("fails", ["the work", "the commit"])
+def test_visit_that_was_not_stored_after_all_is_not_remembered(memory, fails):
+    tenant, intake = Tenant(next(accounts), live=True), Intake()
+
+    def take(stores, visitor, number):
+        batch = Batch(tenant, DEFAULT, [page(number, visitor, minute=number)])
+        return intake.record(stores, [batch])
+
+    def fail(stores):
+        take(stores, "v2", 2)
+        if fails == "the work":
+            raise LookupError
+        stores.tracking._db.run("PRAGMA defer_foreign_keys = ON", {})
+        stores.tracking.add_link(tenant, 10**9, 10**9, 0, 0)
+
+    memory.write(lambda stores: take(stores, "v1", 1))
+    with pytest.raises((LookupError, StorageBusyError)):
+        memory.write(fail)
+    memory.write(lambda stores: take(stores, "v2", 3))
+
+    sessions = memory.read(lambda s: left(s, tenant))["sessions"]
+    assert [(session[0], session[4]) for session in sessions] == [("v1", 1), ("v2", 1)]
+
+
+def test_no_more_visitors_are_remembered_than_there_is_room_for(monkeypatch):
+    monkeypatch.setattr(remembering, "_MOST", 2)
+    memory, tenant = Memory(), Tenant(1, live=True)
+    for number in range(3):
+        visitor = KnownVisitor(0)
+        visitor.new = False
+        memory.recall(tenant, DEFAULT)
+        memory.keep(tenant, {f"v{number}": visitor})
+        memory.end(number)
+        remembered = len(memory.recall(tenant, DEFAULT))
+
+        assert remembered == (number + 1) % 3
+
+
+def test_page_before_all_that_is_remembered_is_placed_by_what_is_stored(memory):
+    server_event = page(1, url=None, event_type="Paid", minute=50)
+    forgets = IdentifyCall(user_id="u", visitor_id="v2", traits={}, at_ms=START)
+    program = page(2, minute=100, user_agent="curl/8")
+    steps = [
+        Request(True, DEFAULT, [call])
+        for call in (server_event, forgets, program, page(3, minute=40))
+    ]
+
+    check_same(memory, steps, merged=False)
+
+
+def test_remembered_visitor_who_becomes_a_buyer_counts_at_once(memory):
+    news = page(4, "v2", minute=60, url=f"{SHOP}?utm_source=news")
+    steps = [
+        Request(True, DEFAULT, calls)
+        for calls in (
+            [
+                page(1, "v1"),
+                IdentifyCall(user_id="u2", visitor_id="v1", traits={}, at_ms=START),
+                CONVERSION,
+            ],
+            [page(2, "v2", user_id="u1")],
+            [page(3, "v2", minute=10, user_id="u1")],
+            [AliasCall(user_id="u2", previous_id="u1", at_ms=START), news],
+        )
+    ]
+
+    check_same(memory, steps, merged=False)
+    tenant = Tenant(next(accounts) - 2, live=True)
+
+    credits_ = memory.read(lambda s: left(s, tenant))["credits"]
+    assert START + 60 * MINUTE in {row[6] for row in credits_}
+
+
 def test_program_is_one_in_its_next_visit_too(memory):
     slow = [page(n, minute=n) for n in range(60)]
     slow += [page(60 + n, minute=60 + n / 1000) for n in range(60)]
@@ -492,17 +617,23 @@ def check_same(memory, steps, merged, erased=()):
 
     if erased:
         memory.write(forget_people)
-    answers, expected = [], []
-    for beside, group in groupby(steps, key=lambda step: isinstance(step, Beside)):
-        if beside:
-            for step in group:
-                for tenants in (one, other):
+    groups = [
+        (beside, list(group))
+        for beside, group in groupby(steps, key=lambda step: isinstance(step, Beside))
+    ]
+    answers, expected, intake = [], [], Intake()
+    for tenants in (one, other):  # in turn, or what is remembered would be forgotten
+        for beside, group in groups:
+            if beside:
+                for step in group:
                     memory.write(lambda s, w=(tenants, step): happen(s, *w))
-            continue
-        requests = list(group)
-        for part in [requests] if merged else [[request] for request in requests]:
-            answers += memory.write(lambda stores, p=part: at_once(stores, one, p))
-        expected += memory.write(lambda s, r=requests: one_by_one(s, other, r))
+            elif tenants is other:
+                expected += memory.write(lambda s, g=group: one_by_one(s, other, g))
+            else:
+                for part in [group] if merged else [[request] for request in group]:
+                    answers += memory.write(
+                        lambda s, p=part: at_once(s, intake, one, p)
+                    )
 
     assert [said(batch) for batch in answers] == [said(batch) for batch in expected]
     for live in (True, False):
@@ -513,8 +644,9 @@ def check_same(memory, steps, merged, erased=()):
         assert mine == theirs
 
 
-def at_once(stores, tenants, requests):
-    return record(stores, [Batch(tenants[r.live], r.policy, r.calls) for r in requests])
+def at_once(stores, intake, tenants, requests):
+    batches = [Batch(tenants[r.live], r.policy, r.calls) for r in requests]
+    return intake.record(stores, batches)
 
 
 def one_by_one(stores, tenants, requests):

@@ -4,7 +4,7 @@ import pytest
 
 from mbuzz.server.policy import DEFAULT, Policy
 from mbuzz.server.storage.sqlite import SqliteStorage
-from mbuzz.server.tracking.intake import Batch, record
+from mbuzz.server.tracking.intake import Batch, Intake
 from mbuzz.server.tracking.landing import read_landing
 from mbuzz.server.tracking.processor import process
 from mbuzz.server.tracking.recorded import Refused
@@ -25,7 +25,7 @@ def track(shop, request):
                 lambda stores: process(stores.tracking, shop.tenant, policy, call)
             )
         batch = Batch(shop.tenant, policy, [call])
-        return shop.write(lambda stores: record(stores, [batch]))[0][0]
+        return shop.write(lambda stores: Intake().record(stores, [batch]))[0][0]
 
     return one
 
