@@ -642,6 +642,7 @@ FOR_ALL = {
     "create_login": "of a user who has just shown a password",
     "delete_login": "the digest of a log-in's token is its secret",
     "next_rows": "row numbers, which tell nothing",
+    "stamp": "counters of the whole database",
     "kept_accounts": "retention's list",
     "next_erasure": "the job erases for all; each says whose it is",
     "unscrubbed": "the journal is everybody's",
