@@ -30,6 +30,7 @@ _logger = logging.getLogger("mbuzz.server")
 
 LINGER: Final = 1.0  # seconds a refused client has to read its answer
 _AHEAD: Final = 65_536  # bytes of later requests taken in while one is answered
+_LONG: Final = 4_096  # bytes of a body that takes long to begin with
 
 
 class _State(Enum):
@@ -225,11 +226,23 @@ class Connection(Handler):
             "REMOTE_PORT": str(self._address[1]),
             "wsgi.input": io.BytesIO(body),
         }
-        if service.begin is not None and head.method == "POST":
-            if guard.attempt(partial(self._begin, environ), self._failed):
-                return
-            environ["wsgi.input"].seek(0)
-        self._service.hold(self, len(body) + len(self._incoming))
+        if service.begin is None or head.method != "POST":
+            self._service.hold(self, len(body) + len(self._incoming))
+            self._call(environ, head)
+        elif len(body) < _LONG or service.held + len(body) > service.max_held:
+            self._offer(environ, head, len(body))
+        else:  # after whoever asks for little, while there is room to wait
+            service.hold(self, len(body) + len(self._incoming))
+            service.loop.call_long(self, self._offer, environ, head, len(body))
+
+    def _offer(self, environ: dict[str, Any], head: Head, size: int) -> None:
+        """Begin with a request if the application can, else have it run."""
+        if self._state is _CLOSED:
+            return
+        if guard.attempt(partial(self._begin, environ), self._failed):
+            return
+        environ["wsgi.input"].seek(0)
+        self._service.hold(self, size + len(self._incoming))
         self._call(environ, head)
 
     def _begin(self, environ: dict[str, Any]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from mbuzz import protocol
 from mbuzz.clock import Clock
@@ -54,6 +54,8 @@ from mbuzz.server.tracking.recorded import (
 )
 
 Outcome = TypeVar("Outcome")
+
+_RECENT_MS: Final = 3_600_000
 
 
 class IntakeApi:
@@ -114,8 +116,12 @@ class IntakeApi:
 
         if batch_key is None:
             batch = Batch(key.tenant, key.account.policy, taken.calls)
-            # Calls about people may change much that was known of them.
-            wake = wake or any(type(call) is not TrackCall for call in taken.calls)
+            # Calls about people may change much that was known of them, and those of
+            # long ago ask for much that came since: neither is for the loop.
+            wake = wake or any(
+                type(call) is not TrackCall or call.occurred_at_ms < now - _RECENT_MS
+                for call in taken.calls
+            )
             future = self._storage.submit(
                 self._intake.record, batch, len(items), wake=wake
             )

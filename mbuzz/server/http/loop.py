@@ -55,6 +55,8 @@ class Loop:
         self._asleep = False
         self.after_round: Callable[[], bool] | None = None  # True: again, soon
         self._again = False
+        self._long: deque[tuple[Handler, Callable[..., object], tuple[Any, ...]]]
+        self._long = deque()
         self._ready: deque[tuple[selectors.SelectorKey, int]] = deque()
         self._longest_round = 0.0  # seconds, since somebody asked
         self._current: Handler | None = None
@@ -92,6 +94,15 @@ class Loop:
         if self._asleep:
             self.wake()
 
+    def call_long(
+        self, handler: Handler, function: Callable[..., object], *args: object
+    ) -> None:
+        """Run *function*, which takes ms, after what is short; from the loop's thread.
+
+        So whoever asks for little is seen to before all who ask for much.
+        """
+        self._long.append((handler, function, args))
+
     def wake(self) -> None:
         """End the loop's sleep."""
         self._asleep = False
@@ -102,15 +113,24 @@ class Loop:
         """Do what is to be done, after at most *longest* seconds of waiting for it."""
         guard.attempt(lambda: self._turn(longest), self._failed)
 
+    def take_in(self) -> None:
+        """Do all that is ready by now, however many rounds that takes."""
+        for _ in range(2):  # what was found before may be left
+            self.turn(0)
+            while self._ready:
+                self.turn(0)
+
     def _turn(self, longest: float) -> None:
         if not self._ready:
             self._select(longest)
         clock = self._clock
         self.now = clock.monotonic()
-        while self._ready and clock.monotonic() - self.now < _ROUND:
+        while self._ready:
             key, events = self._ready.popleft()
             self._current = handler = key.data
             handler.handle(events)
+            if clock.monotonic() - self.now >= _ROUND:
+                break
         calls = self._calls
         for _ in range(len(calls)):
             self._current, function, args = calls.popleft()
@@ -119,6 +139,7 @@ class Loop:
             if isinstance(thing, Handler):
                 self._current = thing
                 thing.expire()
+        self._do_long()
         self._current = None
         if self.after_round is not None:
             self._again = self.after_round()
@@ -126,12 +147,22 @@ class Loop:
         if spent > self._longest_round:
             self._longest_round = spent
 
+    def _do_long(self) -> None:
+        """Do one thing that takes ms, and more if none of those done is left over."""
+        until = self._clock.monotonic() + _ROUND
+        while self._long:
+            self._current, function, args = self._long.popleft()
+            function(*args)
+            if self._again or self._clock.monotonic() >= until:
+                break
+
     def _select(self, longest: float) -> None:
         """Wait until something is ready or due."""
         wait = self.deadlines.first() - self._clock.monotonic()
         wait = max(0.0, min(wait, longest, _LONGEST_SLEEP))
         self._asleep = True
-        ready = self._selector.select(0 if self._calls or self._again else wait)
+        busy = self._calls or self._long or self._again
+        ready = self._selector.select(0 if busy else wait)
         self._asleep = False
         self._ready.extend(ready)
 
@@ -150,7 +181,7 @@ class Loop:
             guard.attempt(self._current.abandon, _nothing)
             self._current = None
         if self.after_round is not None:  # what the others began need not wait
-            guard.attempt(self.after_round, _nothing)
+            self._again = guard.attempt(self.after_round, _no)
 
     def close(self) -> None:
         """Run what others still want, and let the descriptors go."""
@@ -160,6 +191,10 @@ class Loop:
         self._selector.close()
         self._alarm.close()
         self._bell.close()
+
+
+def _no(_: Exception) -> bool:
+    return False
 
 
 def _nothing(_: Exception) -> None:

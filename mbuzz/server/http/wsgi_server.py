@@ -152,7 +152,7 @@ class WSGIServer:
 
     def _finish(self) -> None:
         """Answer what has begun, for as long as the grace lasts."""
-        self._loop.turn(0)  # what was sent before the end is still taken in
+        self._loop.take_in()  # what was sent before the end
         self._service.stopping = True
         self._listener.close()
         for connection in self._connections():

@@ -78,10 +78,11 @@ class Transactions(Protocol):
         """End the part."""
         ...
 
-    def tidy(self) -> None:
+    def tidy(self, *, alone: bool) -> bool:
         """Do what is due after much was written, on the writer's thread.
 
-        Called twice: others may commit meanwhile, then once more while nobody may.
+        Called twice: others may commit meanwhile, then *alone*, while nobody may.
+        Return whether all of it is done; else commits may take long.
         """
         ...
 
@@ -128,6 +129,7 @@ class GroupCommit:
         self._woken = False  # the writer is to do what waits
         self._asked = False  # `settle` came while the writer was at work
         self._slow = False  # the latest commit took long
+        self._untidy = False  # the next one may
         self._written = 0  # rows since the latest `tidy`, roughly
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -175,9 +177,9 @@ class GroupCommit:
         Never for long: what is much waits for the next call, and the writer does it
         all where the disk is slow, another process writes or the work is no small one.
         """
-        if self._woken or not self._waiting:
+        if self._called or not self._waiting:
             return False
-        if self._slow:
+        if self._slow or self._untidy:
             self.wake()
             return False
         if not self._turn.acquire(blocking=False):
@@ -185,10 +187,11 @@ class GroupCommit:
                 self._asked = True
                 self._changed.notify()
             return False
-        self._asked = False
         done: list[Work] = []
         try:
-            done = self._settle()
+            self._asked = False
+            if not self._called:  # while this came here
+                done = self._settle()
         finally:
             self._database.stores.until = inf
             with guard.swallowing("rollback"):  # an interrupt came in between
@@ -199,12 +202,14 @@ class GroupCommit:
 
     def _settle(self) -> list[Work]:
         # Nothing is taken before it is sure that it can be done.
-        self._condition.begin()
         begin = partial(self._database.begin, patient=False)
         if not guard.attempt(begin, lambda _error: False):
             self.wake()
             return []
-        batch = self._take(_HERE)
+        batch = self._take(_HERE, here=True)
+        if not batch:
+            return []
+        self._condition.begin()
         self._database.stores.until = monotonic() + _LENT
         return guard.attempt(
             partial(self._carry_out, batch), partial(self._fail, batch)
@@ -212,7 +217,7 @@ class GroupCommit:
 
     def close(self) -> None:
         """Finish what is queued and end the thread."""
-        with self._changed:
+        with self._turn, self._changed:  # who settles may put something back
             self._closed = True
             self._changed.notify_all()
         self._thread.join()
@@ -224,10 +229,12 @@ class GroupCommit:
                 _answer(self._write())
             if self._written >= _MUCH:
                 self._written = 0
-                with guard.swallowing("tidy"):
-                    self._database.tidy()
-                    with self._turn:
-                        self._database.tidy()
+                self._untidy = not guard.attempt(self._tidy, _not_tidied)
+
+    def _tidy(self) -> bool:
+        self._database.tidy(alone=False)
+        with self._turn:
+            return self._database.tidy(alone=True)
 
     def _write(self) -> list[Work]:
         with self._turn:
@@ -253,11 +260,16 @@ class GroupCommit:
     def _called(self) -> bool:
         return self._woken or self._closed
 
-    def _take(self, most: int) -> list[Work]:
-        """Return what shares the next transaction, *most* rows or one unit."""
+    def _take(self, most: int, *, here: bool = False) -> list[Work]:
+        """Return what shares the next transaction, *most* rows or one unit.
+
+        Nothing *here* if the writer was woken: that may be for work of any length.
+        """
         batch: list[Work] = []
         size = 0
         with self._changed:
+            if here and self._called:
+                return []
             while self._waiting and (not batch or size + self._waiting[0].size <= most):
                 work = self._waiting.popleft()
                 size += work.size
@@ -314,17 +326,21 @@ class GroupCommit:
 
     def _undo(self, group: list[Work], error: Exception) -> bool:
         self._database.undo()
-        if isinstance(error, TooLongError):
-            return False
-        if len(group) == 1:
+        merged = len(group) > 1
+        if isinstance(error, TooLongError) or (merged and self._hurried):
+            return False  # one by one it takes long as well
+        if not merged:
             (work,) = group
             work.failed = self._database.refusal(error)
             return True
         _logger.warning("merged writes are tried one by one (units=%d)", len(group))
-        self._database.stores.until = inf  # rare enough
         for work in group:
             self._perform([work])
         return True
+
+    @property
+    def _hurried(self) -> bool:
+        return self._database.stores.until < inf
 
     def _fail(self, batch: list[Work], error: Exception) -> list[Work]:
         """Note for a whole batch that its transaction could not be committed."""
@@ -335,6 +351,11 @@ class GroupCommit:
         for work in batch:
             work.failed = StorageBusyError(f"the database cannot be written: {error}")
         return batch
+
+
+def _not_tidied(error: Exception) -> bool:
+    guard.report("tidy", error)
+    return False
 
 
 def _answer(done: list[Work]) -> None:

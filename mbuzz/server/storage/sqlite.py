@@ -50,6 +50,8 @@ _PASSING: Final = frozenset(  # errors that may be over by the next try
 )
 _CACHE_KIB: Final = 65_536
 _CHECKPOINT_PAGES: Final = 16_000  # of the log, should `tidy` not get on with it
+_LONG_LOG: Final = 12_000  # pages; a commit must not find those others on the loop
+_EMPTY_WITHIN: Final = 0.25  # seconds that `tidy` waits for readers of a long log
 
 
 class SqliteStorage:
@@ -84,6 +86,7 @@ class SqliteStorage:
     def _open(self) -> None:
         self._writer = self._open_writer()
         self._mover: sqlite3.Connection | None = None
+        self._empty_from = _LONG_LOG
         self._file = identity(self._where)
         self._turns = Turns(self._where, _BUSY_TIMEOUT)
         self._refused: str | None = None  # why, in the transaction that is open
@@ -137,9 +140,10 @@ class SqliteStorage:
             writer.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             writer.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
             writer.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten
-            # What a statement may have to undo is else written to a file, page by page.
-            writer.execute("PRAGMA temp_store = MEMORY")
             migrate(writer, self.path)
+            # What a statement may have to undo is else written to a file, page by page.
+            # Not before: an index of a large table is sorted in memory then, whole.
+            writer.execute("PRAGMA temp_store = MEMORY")
             writer.execute("PRAGMA busy_timeout = 0")  # `begin` waits, if it may
             undo.pop_all()
         return writer
@@ -287,13 +291,33 @@ class SqliteStorage:
             self.stores.bulk.undone()
             raise
 
-    def tidy(self) -> None:
-        """Move what the log has to the file; others may read and write meanwhile."""
+    def tidy(self, *, alone: bool) -> bool:
+        """Move what the log has to the file; others may read and write meanwhile.
+
+        *Alone*, it empties a log that has become long: readers that take turns else
+        keep it from beginning anew for ever. While one stays, this is tried again at
+        twice the length only. Return whether the log is a short one.
+        """
         if self._memory:
-            return
+            return True
+        self._check_file()
         if self._mover is None:
             self._mover = self._connect()
-        self._mover.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            self._mover.execute(f"PRAGMA busy_timeout = {_EMPTY_WITHIN * 1000:.0f}")
+        pages = self._checkpoint("PASSIVE")
+        if alone and pages >= self._empty_from:
+            pages = self._checkpoint("TRUNCATE")
+            self._empty_from = 2 * pages
+        short = pages < _LONG_LOG
+        if short:
+            self._empty_from = _LONG_LOG
+        return short
+
+    def _checkpoint(self, mode: str) -> int:
+        """Return how many pages the log has after it."""
+        assert self._mover is not None
+        found = self._mover.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+        return int(found[1])
 
     @property
     def accounts_version(self) -> int:

@@ -5,6 +5,7 @@ import logging
 import socket
 import struct
 import threading
+from contextlib import ExitStack
 
 import pytest
 
@@ -87,6 +88,45 @@ def test_post_is_answered_on_the_loop(serve):
     assert response.headers["Content-Type"] == "application/json; charset=utf-8"
     assert response.headers["Date"]
     assert app.threads == {"mbuzz-http"}
+
+
+class Gated(App):
+    """Begins with the first large body only when it is let, and notes the order."""
+
+    def __init__(self):
+        super().__init__("echo")
+        self.order = []
+        self.entered, self.gate = threading.Event(), threading.Event()
+
+    def begin(self, environ):
+        path = environ["PATH_INFO"]
+        if path == "/large1":
+            self.entered.set()
+            assert self.gate.wait(PATIENCE)
+        self.order.append(path)
+        return super().begin(environ)
+
+
+def test_small_requests_are_begun_before_large_ones_that_came_with_them(serve):
+    app = Gated()
+    server = serve(app)
+    large = b"x" * 10_000
+    with ExitStack() as stack:
+        clients = [stack.enter_context(server.connected()) for _ in range(4)]
+        for client in clients:
+            client.sendall(post(b"/hello"))
+            client.recv(65_536)
+        clients[0].sendall(post(b"/large1", large))
+        assert app.entered.wait(PATIENCE)
+        clients[1].sendall(post(b"/large2", large))
+        clients[2].sendall(post(b"/large3", large))
+        clients[3].sendall(post(b"/small", b"x"))
+        app.gate.set()
+        for client in clients:
+            assert client.recv(12) == b"HTTP/1.1 202"
+
+    assert app.order[4:6] == ["/large1", "/small"]
+    assert set(app.order[6:]) == {"/large2", "/large3"}
 
 
 def test_what_is_declined_and_what_is_no_post_is_a_wsgi_call(serve):

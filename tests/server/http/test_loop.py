@@ -124,6 +124,124 @@ def test_failing_call_abandons_whom_it_is_for_and_the_next_is_made(loop, caplog)
     assert (handler.seen, seen) == (["abandoned"], [1])
 
 
+class Hurrying:
+    """A clock by which everything takes a second."""
+
+    def __init__(self):
+        self.at = 0.0
+
+    def monotonic(self):
+        self.at += 1.0
+        return self.at
+
+
+@pytest.fixture
+def slow_loop():
+    loop = Loop(Hurrying())
+    yield loop
+    loop.close()
+
+
+def test_round_is_bounded_and_what_was_ready_is_seen_to_in_the_next(slow_loop, pair):
+    loop, order = slow_loop, []
+    loop.after_round = lambda: bool(order.append("round"))
+    for end in pair:
+        handler = Recorder()
+        handler.handle = lambda _events, end=end: order.append(end.recv(9))
+        loop.watch(end, handler, 0, READ)
+        end.send(b"x")
+
+    loop.take_in()
+
+    assert order[:4] == [b"x", "round", b"x", "round"]
+
+
+def test_taking_in_includes_what_came_after_an_unfinished_round(slow_loop, pair):
+    loop, seen = slow_loop, []
+    more = socket.socketpair()
+    with more[0], more[1]:
+        for end in (*pair, more[0]):
+            handler = Recorder()
+            handler.handle = lambda _events, end=end: seen.append(end.recv(9))
+            loop.watch(end, handler, 0, READ)
+        for end in pair:
+            end.send(b"x")
+        loop.turn(0)
+        more[1].send(b"more")
+
+        loop.take_in()
+
+    assert sorted(seen) == [b"more", b"x", b"x"]
+
+
+def test_loop_does_not_sleep_while_there_is_work(slow_loop, monkeypatch):
+    loop, waits, select = slow_loop, [], slow_loop._selector.select
+    monkeypatch.setattr(
+        loop._selector, "select", lambda wait: waits.append(wait) or select(0)
+    )
+    loop.call_long(Recorder(), list)
+    loop.call_long(Recorder(), list)
+    left = [True, False, False]
+    loop.turn(PATIENCE)
+    loop.turn(PATIENCE)
+    loop.after_round = lambda: left.pop(0)
+    for _ in left[:]:
+        loop.turn(PATIENCE)
+
+    assert [wait > 0 for wait in waits] == [False, False, True, False, True]
+
+
+def test_what_takes_long_comes_after_what_does_not(loop):
+    order = []
+    loop.call_long(Recorder(), order.append, "long")
+    loop.call_soon(Recorder(), order.append, "soon")
+    loop.set_deadline(Recorder(), -1.0)
+    loop.after_round = lambda: bool(order.append("round"))
+
+    loop.turn(PATIENCE)
+
+    assert order == ["soon", "long", "round"]
+
+
+def test_of_what_takes_long_a_round_does_one_while_work_is_left(loop):
+    order = []
+    loop.after_round = lambda: len(order) < 2
+    loop.call_soon(Recorder(), order.clear)
+    loop.turn(PATIENCE)
+    for number in range(4):
+        loop.call_long(Recorder(), order.append, number)
+
+    rounds = []
+    for _ in range(3):
+        loop.turn(PATIENCE)
+        rounds.append(len(order))
+
+    assert rounds == [1, 2, 4]
+
+
+def test_of_what_takes_long_a_round_does_as_much_as_there_is_time(slow_loop):
+    order = []
+    for number in range(3):
+        slow_loop.call_long(Recorder(), order.append, number)
+
+    slow_loop.turn(0)
+    assert order == [0]
+    slow_loop.turn(0)
+    assert order == [0, 1]
+
+
+def test_failing_round_whose_work_is_left_is_followed_by_the_next_at_once(loop):
+    left = [True, False]
+    loop.after_round = lambda: left.pop(0)
+    bad = Recorder(LookupError())
+    loop.call_soon(bad, bad.handle, READ)
+
+    loop.turn(PATIENCE)
+    assert loop._again
+    loop.turn(PATIENCE)
+    assert (loop._again, left) == (False, [])
+
+
 def test_closing_makes_the_calls_that_are_left():
     loop, seen = Loop(), []
     loop.call_soon(Recorder(), int, "nonsense")
