@@ -13,6 +13,7 @@ import pytest
 from tests.processes import PATIENCE, environment
 
 END_OF_INPUT = "\x04"  # Ctrl-D
+CTRL_C = "\x03"
 
 # Who asks for a password asks the terminal that the process belongs to, not its
 # standard input; with a session of its own it belongs to none before it says so.

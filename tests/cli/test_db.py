@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from mbuzz.server.storage.errors import StorageError
 from mbuzz.server.storage.schema import migrations
 from mbuzz.server.storage.sqlite import SqliteStorage
 from mbuzz.testing import WSGITransport
-from tests.cli.terminal import on_terminal
+from tests.cli.terminal import CTRL_C, on_terminal
 from tests.crash.load import Ledger, Load, Traffic, new_seed
 from tests.crash.served import Backend
 
@@ -645,14 +644,14 @@ def test_newer_database_is_refused(mbuzz, database, here, action):
     )
 
 
-def test_ctrl_c_ends_it_quietly(mbuzz, database, tmp_path, monkeypatch):
-    def stop(*args, **options):
-        os.kill(os.getpid(), signal.SIGINT)
+def test_ctrl_c_ends_it_quietly(database, tmp_path):
+    execute(database, "CREATE TABLE padding AS SELECT zeroblob(100000000)")
+    argv = ("db", "backup", f"--database={database}", tmp_path / "copy.db")
 
-    monkeypatch.setattr(backup, "_copy_pages", stop)
-    target = tmp_path / "copy.db"
+    exit_code, shown = on_terminal(tmp_path, *argv, typed=(("] 2/", CTRL_C),))
 
-    assert db(mbuzz, database, "backup", target) == (130, "", "\n")
+    assert exit_code == 130, shown
+    assert "Traceback" not in shown
     assert [path.name for path in tmp_path.iterdir()] == ["mbuzz.db"]
 
 
