@@ -53,7 +53,7 @@ class Api:
     def begin_events(self, request: Request) -> Deferred | None:
         """Begin to take a batch, if that does not keep the caller for long.
 
-        It goes on once the storage is woken.
+        It goes on once the storage is woken or settled.
 
         Raises:
             HttpError: If it is refused.
