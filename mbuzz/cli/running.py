@@ -80,15 +80,16 @@ def wait_for(stopped: threading.Event) -> None:
 
 
 @contextmanager
-def until_stopped() -> Iterator[threading.Event]:
+def until_stopped(*, insist: bool = True) -> Iterator[threading.Event]:
     """Give out an event that Ctrl-C and SIGTERM set; a second one ends the process.
 
-    What was answered is on disk by then, so that loses nothing but answers.
+    What was answered is on disk by then, so that loses nothing but answers. Where
+    something is cleared away at the end nobody may *insist*.
     """
     stopped = threading.Event()
 
     def stop(number: int, _: object) -> None:
-        if stopped.is_set():
+        if stopped.is_set() and insist:
             os._exit(128 + number)
         stopped.set()
 

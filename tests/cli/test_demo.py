@@ -72,6 +72,19 @@ def test_ctrl_c_during_the_visitors_ends_it(start, tmp_path):
     assert [*folder.iterdir()] == []
 
 
+def test_nothing_is_left_behind_however_often_it_is_told_to_end(start, tmp_path):
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    command = start("demo", "--visitors", 5, "--port", 0, TMPDIR=str(folder))
+    command.wait_for("Ctrl-C ends the demo")
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+        command.send(number)
+
+    assert command.end() == 0
+    assert [*folder.iterdir()] == []
+
+
 def test_it_waits_to_be_looked_at(start):
     command = start("demo", "--visitors", 5, "--port", 0)
     line = command.wait_for("  shop ")

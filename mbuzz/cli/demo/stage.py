@@ -36,7 +36,10 @@ _FLUSH_WITHIN = 30.0  # seconds
 
 def perform(args: argparse.Namespace) -> int:
     """Run the demo and return its exit code."""
-    with tempfile.TemporaryDirectory(prefix="mbuzz-demo-") as folder:
+    with (
+        until_stopped(insist=False) as stopped,
+        tempfile.TemporaryDirectory(prefix="mbuzz-demo-") as folder,
+    ):
         settings = ServerSettings(
             database=str(Path(folder) / "demo.db"),
             rate_limit=10_000,  # weeks of traffic come in seconds here
@@ -45,7 +48,6 @@ def perform(args: argparse.Namespace) -> int:
         app = create_app(settings)
         try:
             with (
-                until_stopped() as stopped,
                 listen(shop.app, "127.0.0.1", args.port, "--port") as front,
                 listen(app, "127.0.0.1", args.port and args.port + 1, "--port") as back,
             ):
