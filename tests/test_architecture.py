@@ -323,6 +323,7 @@ ALLOWED = {
         "mbuzz.server.privacy",
         "mbuzz.server.reporting",
         "mbuzz.server.storage.errors",
+        "mbuzz.server.storage.pending",
         "mbuzz.server.storage.port",
         "mbuzz.server.storage.privacy_port",
         "mbuzz.server.storage.rows",

@@ -15,7 +15,7 @@ _SWITCH_INTERVAL: Final = 0.0005
 # New objects after which garbage is looked for, and how much rarer the older ones are
 # looked through. A round of 128 requests makes more than Python's 700 without a cycle
 # among them: a fifth of the time went into looking.
-_THRESHOLDS: Final = (20_000, 20, 50)
+_THRESHOLDS: Final = (100_000, 10, 10)
 
 
 def tune() -> None:

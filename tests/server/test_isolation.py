@@ -8,7 +8,6 @@ import inspect
 import json
 import typing
 from collections.abc import Sequence
-from concurrent.futures import Future
 
 import pytest
 from hypothesis import given
@@ -27,6 +26,7 @@ from mbuzz.server.model import (
 )
 from mbuzz.server.roles import ADMIN, MEMBER, OWNER
 from mbuzz.server.storage import port
+from mbuzz.server.storage.pending import Pending
 from mbuzz.server.storage.privacy_port import Erasure, Person
 from mbuzz.server.storage.rows import bulk, conversions, events
 from mbuzz.server.tracking import traits
@@ -755,7 +755,7 @@ def call(town, store, method, function, *, rows, watched, tenant):
 
 def plain(value):
     """Return a result as text that can be compared and searched."""
-    if isinstance(value, Future):
+    if isinstance(value, Pending):
         value = value.result()
     if isinstance(value, set | frozenset):
         value = sorted(value, key=repr)

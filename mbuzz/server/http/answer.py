@@ -36,6 +36,8 @@ _BODILESS: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 _GOES_ON: Final = b"\r\n"  # how a head ends
 _GOES_ON_10: Final = b"Connection: keep-alive\r\n\r\n"
 _ENDS: Final = b"Connection: close\r\n\r\n"
+_CONTROLS: Final = bytes([*range(9), *range(10, 32), 127])  # what no value may have
+_OURS: Final = ("content-length", "date")  # headers that the server sends itself
 _CODES: Final = {  # the machine words of the server's own answers
     400: "bad_request",
     408: "request_timeout",
@@ -78,27 +80,32 @@ def whole_answer(response: Response, *, keep: bool, http11: bool) -> bytes:
         ValueError: If a header cannot go on the wire as it is.
     """
     status, body, headers = response
-    lines = [_first_line(response.status_line)]
-    plain = _is_plain("".join([value for _, value in headers]))  # asked once for all
-    for name, value in headers:
-        folded = _folded(name) if plain else _checked(name, value)
-        if folded not in ("content-length", "date"):
-            lines.append(f"{name}: {value}\r\n")
+    lines = [f"{name}: {value}\r\n" for name, value in headers if _is_known(name)]
     head = "".join(lines).encode("latin-1")
+    if len(head.translate(None, _CONTROLS)) < len(head) - 2 * len(lines):
+        for name, value in headers:
+            _checked(name, value)  # one of them says what is wrong with it
+    first = _first_line(response.status_line)
     date = _date(SYSTEM_CLOCK.now_ms() // 1000)
     if status in _BODILESS:
         body, length = b"", b""
     else:
         length = b"Content-Length: %d\r\n" % len(body)
     end = (_GOES_ON if http11 else _GOES_ON_10) if keep else _ENDS
-    return b"".join((head, date, length, end, body))
+    return b"".join((first, head, date, length, end, body))
 
 
 @lru_cache(maxsize=64)
-def _first_line(status: str) -> str:
+def _first_line(status: str) -> bytes:
     if _STATUS.fullmatch(status) is None:
         raise ValueError(f"status must look like '200 OK', got {status!r}")
-    return f"HTTP/1.1 {status}\r\n"
+    return f"HTTP/1.1 {status}\r\n".encode("latin-1")
+
+
+@lru_cache(maxsize=256)
+def _is_known(name: str) -> bool:
+    """Tell whether a header by this *name* is the application's to send."""
+    return _folded(name) not in _OURS
 
 
 @lru_cache(maxsize=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from typing import Final, TypeVar
 
 from mbuzz import protocol
@@ -44,6 +43,7 @@ from mbuzz.server.model import (
     Call,
     TrackCall,
 )
+from mbuzz.server.storage.pending import Pending
 from mbuzz.server.storage.port import Storage, Stores
 from mbuzz.server.storage.rows.accounts import ApiKey
 from mbuzz.server.tracking.intake import Batch, Intake
@@ -122,18 +122,18 @@ class IntakeApi:
                 type(call) is not TrackCall or call.occurred_at_ms < now - _RECENT_MS
                 for call in taken.calls
             )
-            future = self._storage.submit(
+            pending = self._storage.submit(
                 self._intake.record, batch, len(items), wake=wake
             )
-            return Taking(self._storage, future, taken.reply, taken.calls, noted)
+            return Taking(self._storage, pending, taken.reply, taken.calls, noted)
         digest = body_digest(request, envelope)
 
         def once(stores: Stores, _payloads: Sequence[None]) -> list[dict[str, object]]:
             return [_once(stores, self._intake, taken, batch_key, digest, now)]
 
-        future_reply = self._storage.submit(once, None, len(items))
+        pending_reply = self._storage.submit(once, None, len(items))
         return Taking(
-            self._storage, future_reply, lambda reply: reply, taken.calls, noted
+            self._storage, pending_reply, lambda reply: reply, taken.calls, noted
         )
 
     def identify(self, request: Request, key: ApiKey) -> Response:
@@ -257,20 +257,20 @@ class Taking:
     def __init__(
         self,
         storage: Storage,
-        future: Future[Outcome],
+        pending: Pending[Outcome],
         reply: Callable[[Outcome], dict[str, object]],
         calls: Sequence[Call],
         noted: Callable[[dict[str, object]], None],
     ) -> None:
         self._storage = storage
-        self._future = future
+        self._pending = pending
         self._reply = reply
         self._calls = calls
         self._noted = noted
 
     def when_done(self, callback: Callable[[], None]) -> None:
         """Have *callback* called once the answer is there, on any thread."""
-        self._future.add_done_callback(lambda _future: callback())
+        self._pending.when_done(callback)
 
     def response(self) -> Response:
         """Return the answer, waiting for it if need be.
@@ -279,9 +279,9 @@ class Taking:
             HttpError: If the batch is refused after all.
             StorageBusyError: If it cannot be stored just now.
         """
-        if not self._future.done():
+        if not self._pending.done():
             self._storage.wake()  # whoever waits here has nothing more to begin
-        reply = self._reply(self._storage.outcome(self._future))
+        reply = self._reply(self._storage.outcome(self._pending))
         self._noted(reply)
         return json_response(reply, 202, visitor_cookies(reply["events"], self._calls))
 

@@ -34,11 +34,10 @@ def parse(value: object) -> int:
     try:
         if isinstance(value, str):
             # As most clients write it, `2026-11-20T10:30:00.250Z`.
-            if value[16:17] == ":" and len(value) == 24 and value[-1] == "Z":
-                seconds, dot, fraction = value[17:19], value[19], value[20:23]
-                digits = seconds + fraction
-                if dot == "." and digits.isdecimal() and seconds < "60":
-                    return _minute(value[:16]) + int(digits)
+            if len(value) == 24 and value[13:20:3] == "::." and value[23] == "Z":
+                fraction = value[20:23]
+                if fraction.isdecimal():
+                    return _second(value[:19]) + int(fraction)
             text = value.strip()
             if text[-1:] == "z":  # as good as Z, but not to fromisoformat()
                 text = text[:-1] + "Z"
@@ -64,8 +63,8 @@ class Moment(NamedTuple):
     flags: frozenset[str] = frozenset()
 
 
-@lru_cache(maxsize=1_024)
-def _minute(text: str) -> int:
+@lru_cache(maxsize=4_096)
+def _second(text: str) -> int:
     return to_ms(datetime.fromisoformat(text).replace(tzinfo=UTC))
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import lru_cache
 
 from mbuzz.server.model import Tenant
-from mbuzz.server.storage.connection import TENANT, Connection, dump, owner
+from mbuzz.server.storage.connection import TENANT, Connection, dump_all, owner
 from mbuzz.server.storage.event_sql import (
     STORED_EVENT,
+    STORED_FROM,
     dump_landing,
     load_landing,
     session_values,
@@ -31,17 +31,11 @@ _EVENTS = (
     *("said_at_ms", "url", "referrer", "landing", "user_agent", "bot_reason", "flags"),
     "properties",
 )
-_LANDING = EventLine._fields.index("landing")  # all before it are columns as they are
 _LINK = ("account_id", "live", "visitor", "linked_from_ms", "identity")
+_SINCE = (
+    "c.account_id = :account_id AND c.live = :live AND c.converted_at_ms >= :from_ms"
+)
 _VISITORS = ("id", "account_id", "live", "visitor_id", "first_seen_ms")
-
-
-@lru_cache(maxsize=128)
-def insert_sql(table: str, columns: tuple[str, ...], rows: int) -> str:
-    """Return the statement that inserts so many rows at once."""
-    marks = f"({','.join('?' * len(columns))})"
-    values = ",".join([marks] * rows)
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {values}"
 
 
 class SqlBulkStore(SqlSuppressionStore):
@@ -77,10 +71,11 @@ class SqlBulkStore(SqlSuppressionStore):
     ) -> Mapping[str, StoredEvent]:
         """Return which of these events of one hour are stored already."""
         rows = self._db.rows(
+            # Cross: as written, an id after the other, with no index of them.
             f"SELECT e.event_id, {STORED_EVENT}"
+            f" FROM json_each(:ids) j CROSS JOIN {STORED_FROM}"
             " WHERE e.account_id = :account_id AND e.live = :live"
-            " AND e.id_hour = :hour"
-            " AND e.event_id IN (SELECT value FROM json_each(:ids))",
+            " AND e.id_hour = :hour AND e.event_id = j.value",
             {**owner(tenant), "hour": hour, "ids": _array(event_ids)},
         )
         return {row[0]: stored_event(row[1:]) for row in rows}
@@ -90,8 +85,9 @@ class SqlBulkStore(SqlSuppressionStore):
     ) -> Mapping[str, int]:
         """Return the rows of those visitors that were here before."""
         rows = self._db.rows(
-            f"SELECT visitor_id, id FROM visitors WHERE {TENANT}"
-            " AND visitor_id IN (SELECT value FROM json_each(:ids))",
+            "SELECT v.visitor_id, v.id FROM json_each(:ids) j CROSS JOIN visitors v"
+            " WHERE v.account_id = :account_id AND v.live = :live"
+            " AND v.visitor_id = j.value",
             {**owner(tenant), "ids": _array(visitor_ids)},
         )
         return dict(rows)
@@ -132,37 +128,47 @@ class SqlBulkStore(SqlSuppressionStore):
         )
         return {row[0] for row in rows}
 
+    def any_converted_since(self, tenant: Tenant, from_ms: int) -> bool:
+        """Tell whether anybody has converted since; costs one look."""
+        return bool(
+            self._db.rows(
+                f"SELECT 1 FROM conversions WHERE {TENANT}"
+                " AND converted_at_ms >= :from_ms LIMIT 1",
+                {**owner(tenant), "from_ms": from_ms},
+            )
+        )
+
     def converted_since(
-        self, tenant: Tenant, from_ms: int
-    ) -> tuple[set[int], set[int]]:
-        """Return the visitors, and the roots of the people, that converted since."""
-        since = {**owner(tenant), "from_ms": from_ms}
+        self, tenant: Tenant, visitors: Collection[int], from_ms: int
+    ) -> set[int]:
+        """Return those visitors that converted since, or somebody they are or were."""
         rows = self._db.rows(
-            "SELECT c.visitor, i.root_id FROM conversions c"
-            " LEFT JOIN identities i ON i.id = c.identity"
-            " WHERE c.account_id = :account_id AND c.live = :live"
-            " AND c.converted_at_ms >= :from_ms",
-            since,
+            "WITH asked AS (SELECT value AS visitor FROM json_each(:visitors)),"
+            " people AS (SELECT DISTINCT l.visitor, i.root_id FROM asked a"
+            " CROSS JOIN links l ON l.visitor = a.visitor"
+            " JOIN identities i ON i.id = l.identity"
+            " WHERE l.account_id = :account_id AND l.live = :live),"
+            " their AS (SELECT p.visitor, i.id AS identity FROM people p"
+            " CROSS JOIN identities i ON i.root_id = p.root_id"
+            " WHERE i.account_id = :account_id AND i.live = :live)"
+            " SELECT a.visitor FROM asked a"
+            f" CROSS JOIN conversions c ON c.visitor = a.visitor WHERE {_SINCE}"
+            " UNION SELECT t.visitor FROM their t"
+            f" CROSS JOIN conversions c ON c.identity = t.identity WHERE {_SINCE}"
+            " UNION SELECT t.visitor FROM their t"
+            " CROSS JOIN links l ON l.identity = t.identity"
+            " AND l.account_id = :account_id AND l.live = :live"
+            f" CROSS JOIN conversions c ON c.visitor = l.visitor WHERE {_SINCE}",
+            {**owner(tenant), "visitors": _array(visitors), "from_ms": from_ms},
         )
-        if not rows:
-            return set(), set()
-        linked = self._db.rows(
-            "SELECT DISTINCT i.root_id FROM conversions c"
-            " JOIN links l ON l.account_id = c.account_id AND l.live = c.live"
-            " AND l.visitor = c.visitor JOIN identities i ON i.id = l.identity"
-            " WHERE c.account_id = :account_id AND c.live = :live"
-            " AND c.converted_at_ms >= :from_ms",
-            since,
-        )
-        roots = {root for _, root in rows} | {root for (root,) in linked}
-        return {visitor for visitor, _ in rows} - {None}, roots - {None}
+        return {row[0] for row in rows}
 
     def links_of(
         self, tenant: Tenant, visitors: Collection[int]
     ) -> Mapping[int, list[LinkRow]]:
         """Return who each visitor is and was, of those that are somebody."""
         rows = self._db.rows(
-            "SELECT l.visitor, l.identity, i.user_id, l.said_ms, i.root_id,"
+            "SELECT l.visitor, l.identity, i.user_id, l.said_ms,"
             " l.linked_from_ms, l.linked_until_ms IS NULL FROM links l"
             " JOIN identities i ON i.id = l.identity"
             " WHERE l.account_id = :account_id AND l.live = :live"
@@ -189,39 +195,20 @@ class SqlBulkStore(SqlSuppressionStore):
         if rows.sessions:
             self._insert_sessions(whose, rows.sessions)
         if rows.events:
-            db.insert(
-                "events",
-                _EVENTS,
-                [
-                    (
-                        e[0],
-                        *whose,
-                        *e[1:_LANDING],
-                        dump_landing(e.landing),
-                        e.user_agent,
-                        e.bot_reason,
-                        " ".join(sorted(e.flags)) if e.flags else "",
-                        dump(e.properties),
-                    )
-                    for e in rows.events
-                ],
-            )
+            self._insert_events(whose, rows.events)
         if rows.longer:
-            db.run(
-                "UPDATE sessions SET last_event = v.last_event,"
+            db.values(
+                "WITH v (account_id, live, id, last_event, last_event_at_ms,"
+                " page_views, flags) AS (",
+                [(*whose, *longer) for longer in rows.longer],
+                ") UPDATE sessions SET last_event = v.last_event,"
                 " last_event_at_ms = v.last_event_at_ms,"
                 " page_view_count = sessions.page_view_count + v.page_views,"
                 " flags = CASE WHEN v.flags = '' OR instr(sessions.flags, v.flags) > 0"
                 " THEN sessions.flags ELSE trim(sessions.flags || ' ' || v.flags) END"
-                " FROM (SELECT json_extract(value, '$[0]') AS id,"
-                " json_extract(value, '$[1]') AS last_event,"
-                " json_extract(value, '$[2]') AS last_event_at_ms,"
-                " json_extract(value, '$[3]') AS page_views,"
-                " json_extract(value, '$[4]') AS flags FROM json_each(:rows)) v"
                 # The pluses keep its planner from reading every session for each row.
-                " WHERE +account_id = :account_id AND +live = :live"
-                " AND sessions.id = v.id",
-                {**owner(tenant), "rows": _array(rows.longer)},
+                " FROM v WHERE +sessions.account_id = v.account_id"
+                " AND +sessions.live = v.live AND sessions.id = v.id",
             )
         if rows.confirmed:
             db.insert(
@@ -234,6 +221,27 @@ class SqlBulkStore(SqlSuppressionStore):
                 f" ON CONFLICT ({', '.join(_LINK)})"
                 " DO UPDATE SET said_ms = excluded.said_ms",
             )
+
+    def _insert_events(
+        self, whose: tuple[int, int], events: Sequence[EventLine]
+    ) -> None:
+        texts = dump_all([properties for *_, properties in events])
+        rows = [
+            (
+                row,
+                *whose,
+                *known,
+                None if landing is None else dump_landing(landing),
+                user_agent,
+                bot_reason,
+                " ".join(sorted(flags)) if flags else "",
+                text,
+            )
+            for (row, *known, landing, user_agent, bot_reason, flags, _), text in zip(
+                events, texts, strict=True
+            )
+        ]
+        self._db.insert("events", _EVENTS, rows)
 
     def _insert_sessions(
         self, whose: tuple[int, int], sessions: Sequence[NewSession]

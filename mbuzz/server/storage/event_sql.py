@@ -12,13 +12,15 @@ from mbuzz.server.storage.rows.events import StoredEvent
 STORED_EVENT: Final = (
     "e.id, e.event_type, e.visitor, e.identity, v.visitor_id,"
     " COALESCE(e.client_session_id, s.client_session_id, s.public_id)"
-    " FROM events e LEFT JOIN visitors v ON v.id = e.visitor"
+)
+STORED_FROM: Final = (
+    "events e LEFT JOIN visitors v ON v.id = e.visitor"
     " LEFT JOIN sessions s ON s.id = e.session"
 )
 
 
 def stored_event(row: Row) -> StoredEvent:
-    """Return what `STORED_EVENT` selects."""
+    """Return what `STORED_EVENT` selects from `STORED_FROM`."""
     return StoredEvent(
         id=row[0],
         event_type=row[1],

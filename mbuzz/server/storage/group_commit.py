@@ -6,7 +6,6 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from functools import partial
 from itertools import groupby
 from math import inf
@@ -20,6 +19,7 @@ from mbuzz.server.storage.errors import (
     StorageError,
     TooLongError,
 )
+from mbuzz.server.storage.pending import Pending
 from mbuzz.server.storage.port import Stores
 
 _logger = logging.getLogger("mbuzz.server")
@@ -91,22 +91,20 @@ class Transactions(Protocol):
         ...
 
 
-class Work:
-    """A unit of work, and its result once that is on disk.
+class Work(Pending[Any]):
+    """A unit of work; what comes of it is there once that is on disk.
 
     Adjacent units of one `together` are done in one call of it; without one the
     payload is itself what is to be done.
     """
 
-    __slots__ = ("failed", "future", "payload", "result", "size", "together")
+    __slots__ = ("payload", "size", "together")
 
     def __init__(self, together: Together | None, payload: Any, size: int = 1) -> None:
+        super().__init__()
         self.together = together
         self.payload = payload
         self.size = size
-        self.future: Future[Any] = Future()
-        self.result: Any = None
-        self.failed: Exception | None = None
 
 
 class GroupCommit:
@@ -273,7 +271,7 @@ class GroupCommit:
             while self._waiting and (not batch or size + self._waiting[0].size <= most):
                 work = self._waiting.popleft()
                 size += work.size
-                if work.future.running() or work.future.set_running_or_notify_cancel():
+                if work.begin():
                     batch.append(work)
             self._size -= size
             self._woken = self._woken and bool(self._waiting)
@@ -331,7 +329,7 @@ class GroupCommit:
             return False  # one by one it takes long as well
         if not merged:
             (work,) = group
-            work.failed = self._database.refusal(error)
+            work.error = self._database.refusal(error)
             return True
         _logger.warning("merged writes are tried one by one (units=%d)", len(group))
         for work in group:
@@ -349,7 +347,7 @@ class GroupCommit:
         self._condition.failed()
         _logger.error("commit failed (error=%s)", type(error).__name__)
         for work in batch:
-            work.failed = StorageBusyError(f"the database cannot be written: {error}")
+            work.error = StorageBusyError(f"the database cannot be written: {error}")
         return batch
 
 
@@ -360,10 +358,7 @@ def _not_tidied(error: Exception) -> bool:
 
 def _answer(done: list[Work]) -> None:
     for work in done:
-        if work.failed is not None:
-            work.future.set_exception(work.failed)
-        else:
-            work.future.set_result(work.result)
+        work.finish()
 
 
 def _groups(batch: list[Work]) -> Iterator[list[Work]]:
@@ -379,9 +374,9 @@ def _do(group: list[Work], stores: Stores) -> bool:
     together = group[0].together
     if together is None:
         (work,) = group
-        work.result = work.payload(stores)
+        work.value = work.payload(stores)
         return True
     results = together(stores, [work.payload for work in group])
     for work, result in zip(group, results, strict=True):
-        work.result = result
+        work.value = result
     return True

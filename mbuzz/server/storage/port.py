@@ -7,10 +7,10 @@ first. A method belongs to one transaction, which `Storage.write` or `.read` giv
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from typing import Protocol, TypeVar
 
 from mbuzz.server.model import Tenant
+from mbuzz.server.storage.pending import Pending
 from mbuzz.server.storage.privacy_port import JobStore, PrivacyStore
 from mbuzz.server.storage.rows.accounts import Account, ApiKey, AuditEntry, User
 from mbuzz.server.storage.rows.reports import ChannelSum, QualityRows, Totals
@@ -162,10 +162,10 @@ class Storage(Protocol):
         size: int = 1,
         *,
         wake: bool = True,
-    ) -> Future[R]:
+    ) -> Pending[R]:
         """Have *payload* worked on with all others that wait for the same *together*.
 
-        The future has its result once that is on disk, else what went wrong. Where
+        What comes of it is there once that is on disk, or what went wrong. Where
         *together* fails, each payload is tried by itself, so that one bad one does
         not cost the others theirs. *size* is the payload's share of a transaction.
         Without *wake* it may not begin before `wake` or `settle` is called.
@@ -187,7 +187,7 @@ class Storage(Protocol):
         """
         ...
 
-    def outcome(self, future: Future[R]) -> R:
+    def outcome(self, pending: Pending[R]) -> R:
         """Wait for what `submit` returned.
 
         Raises:

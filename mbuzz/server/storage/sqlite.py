@@ -6,7 +6,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from os import getpid
 from pathlib import Path
@@ -21,6 +20,7 @@ from mbuzz.server.storage.condition import (
 from mbuzz.server.storage.database_file import cannot_open, identity, make_private
 from mbuzz.server.storage.errors import StorageBusyError, StorageError
 from mbuzz.server.storage.group_commit import GroupCommit, Work
+from mbuzz.server.storage.pending import Pending
 from mbuzz.server.storage.port import Stores
 from mbuzz.server.storage.schema import migrate, refuse_foreign, schema_version
 from mbuzz.server.storage.sqlite_connection import Reader, SqliteConnection, SqlStores
@@ -170,7 +170,7 @@ class SqliteStorage:
         """
         unit = Work(None, work)
         self._writes().put(unit)
-        return self.outcome(unit.future)  # type: ignore[no-any-return]
+        return self.outcome(unit)  # type: ignore[no-any-return]
 
     def submit(
         self,
@@ -179,7 +179,7 @@ class SqliteStorage:
         size: int = 1,
         *,
         wake: bool = True,
-    ) -> Future[R]:
+    ) -> Pending[R]:
         """Have *payload* worked on with all others that wait for the same *together*.
 
         Without *wake* it may not begin before `wake` or `settle` is called.
@@ -190,7 +190,7 @@ class SqliteStorage:
         """
         unit = Work(together, payload, size)
         self._writes().put(unit, wake=wake)
-        return unit.future
+        return unit
 
     def wake(self) -> None:
         """Begin with what was submitted without waking the writer."""
@@ -202,16 +202,16 @@ class SqliteStorage:
         return not self._pending and self._commits.settle()
 
     @staticmethod
-    def outcome(future: Future[R], within: float | None = None) -> R:
+    def outcome(pending: Pending[R], within: float | None = None) -> R:
         """Wait for what `submit` returned.
 
         Raises:
             StorageBusyError: If it takes too long.
         """
         try:
-            return future.result(_COMMIT_WITHIN if within is None else within)
+            return pending.result(_COMMIT_WITHIN if within is None else within)
         except TimeoutError:
-            future.cancel()  # what has not begun need not be done twice
+            pending.cancel()  # what has not begun need not be done twice
             raise StorageBusyError("the database is slow; try again shortly") from None
 
     # -- the writer's transactions --
@@ -375,7 +375,7 @@ class SqliteStorage:
         if self._trouble is not None:  # is it over?
             unit = Work(None, self._write_something)
             self._writes().put(unit)
-            self.outcome(unit.future, _PROBE_WITHIN)
+            self.outcome(unit, _PROBE_WITHIN)
 
     def _write_something(self, _stores: Stores) -> None:
         """Write what is there already, to see whether anything can be written."""

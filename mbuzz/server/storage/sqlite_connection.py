@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import chain
 from math import inf
 from time import monotonic
 from typing import Final, TypeVar
 
 from mbuzz.server.storage.account_sql import SqlAccountStore
-from mbuzz.server.storage.bulk_sql import SqlBulkStore, insert_sql
+from mbuzz.server.storage.bulk_sql import SqlBulkStore
 from mbuzz.server.storage.connection import Params, Row
 from mbuzz.server.storage.errors import TooLongError
 from mbuzz.server.storage.job_sql import SqlJobStore
@@ -21,7 +22,7 @@ from mbuzz.server.storage.tracking_sql import SqlTrackingStore
 
 T = TypeVar("T")
 
-_MOST_ROWS: Final = 256  # of one INSERT
+_MOST_ROWS: Final = 64  # of one INSERT; the values of more fall out of the cache
 
 
 class SqliteConnection:
@@ -54,6 +55,12 @@ class SqliteConnection:
         conflict: str = "",
     ) -> None:
         """Insert many rows, in few statements."""
+        self.values(f"INSERT INTO {table} ({', '.join(columns)}) ", rows, conflict)
+
+    def values(
+        self, before: str, rows: Sequence[Sequence[object]], after: str = ""
+    ) -> None:
+        """Run a statement with ``VALUES`` and many rows in it, a few times."""
         # Not by executemany: it lets the interpreter's lock go at every row, and a
         # busy thread then keeps it for a switch interval each time.
         done, size = 0, _MOST_ROWS
@@ -61,10 +68,15 @@ class SqliteConnection:
             while size > len(rows) - done:
                 size //= 2
             part = rows[done : done + size]
-            self.raw.execute(
-                insert_sql(table, tuple(columns), size) + conflict, list(chain(*part))
-            )
+            sql = _with_values(before, len(part[0]), size, after)
+            self.raw.execute(sql, list(chain(*part)))
             done += size
+
+
+@lru_cache(maxsize=128)
+def _with_values(before: str, columns: int, rows: int, after: str) -> str:
+    marks = f"({','.join('?' * columns)})"
+    return f"{before}VALUES {','.join([marks] * rows)}{after}"
 
 
 class SqlStores:

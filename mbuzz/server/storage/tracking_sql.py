@@ -17,6 +17,7 @@ from mbuzz.server.storage.connection import (
 from mbuzz.server.storage.conversion_sql import SqlConversionStore
 from mbuzz.server.storage.event_sql import (
     STORED_EVENT,
+    STORED_FROM,
     dump_landing,
     load_landing,
     stored_event,
@@ -173,7 +174,7 @@ class SqlTrackingStore(
     def _stored(self, tenant: Tenant, event_id: str, within: str) -> StoredEvent | None:
         row = first(
             self._db.rows(
-                f"SELECT {STORED_EVENT}"
+                f"SELECT {STORED_EVENT} FROM {STORED_FROM}"
                 " WHERE e.account_id = :account_id AND e.live = :live"
                 f" AND e.event_id = :event_id AND {within} ORDER BY e.id LIMIT 1",
                 {**owner(tenant), "event_id": event_id},

@@ -51,8 +51,9 @@ class Intake:
         """Carry out all calls of one tenant."""
         calls = (call for batch in batches for call in batch.calls)
         events = [call for call in calls if type(call) is TrackCall]
-        remembered = self._memory.recall(tenant, batches[0].policy)
-        plain = PlainEvents(stores.bulk, tenant, events, remembered)
+        memory = self._memory
+        known = memory.recall(tenant, batches[0].policy)
+        plain = PlainEvents(stores.bulk, tenant, events, known, memory.next_rows)
         recorded: list[list[Recorded]] = []
         one_by_one = False
         for batch in batches:
@@ -68,10 +69,11 @@ class Intake:
                 of_batch.append(done)
             recorded.append(of_batch)
         plain.flush()  # before another tenant's rows are numbered
+        memory.next_rows = plain.next_rows
         if one_by_one:  # whom else that has changed, nobody can tell
-            self._memory.forget(tenant)
+            memory.forget(tenant)
         else:
-            self._memory.keep(tenant, plain.visitors)
+            memory.keep(tenant, plain.visitors)
         return recorded
 
 

@@ -7,7 +7,7 @@ written in a few statements, and each event is placed in memory in between.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from mbuzz.server.model import (
@@ -18,6 +18,7 @@ from mbuzz.server.model import (
     WebEvent,
 )
 from mbuzz.server.policy import Policy
+from mbuzz.server.storage.privacy_port import NamedId
 from mbuzz.server.storage.rows.bulk import (
     BulkRows,
     EventLine,
@@ -27,6 +28,7 @@ from mbuzz.server.storage.rows.bulk import (
 from mbuzz.server.storage.rows.events import event_hour
 from mbuzz.server.storage.tracking_port import BulkStore
 from mbuzz.server.tracking.bots import MOST_A_MINUTE, judge
+from mbuzz.server.tracking.memory import Known
 from mbuzz.server.tracking.open_sessions import (
     KnownVisitor,
     OpenSession,
@@ -51,7 +53,8 @@ class PlainEvents:
         store: BulkStore,
         tenant: Tenant,
         calls: Sequence[TrackCall],
-        remembered: Mapping[str, KnownVisitor],
+        known: Known,
+        next_rows: tuple[int, int, int] | None,
     ) -> None:
         self._store = store
         self._tenant = tenant
@@ -61,13 +64,17 @@ class PlainEvents:
         self._new_visitors: list[tuple[int, str, int]] = []
         self._lines: list[EventLine] = []
         self._confirmed: dict[int, tuple[LinkRow, int]] = {}
-        self._next: tuple[int, int, int] | None = None
-        self._next_visitor = self._next_session = self._next_event = 0
+        self._numbered = next_rows is not None
+        self._next_visitor, self._next_session, self._next_event = next_rows or (0,) * 3
         self._converted = False
         self._policy: Policy | None = None
-        self._suppressed = suppressed_ids(store, tenant, calls)
+        self._suppressed: set[NamedId] = set()
         if calls:
-            self._prefetch(calls, remembered)
+            if known.suppresses is None:
+                known.suppresses = store.suppresses(tenant)
+            if known.suppresses:
+                self._suppressed = suppressed_ids(store, tenant, calls)
+            self._prefetch(calls, known.visitors)
 
     # -- what is known before --
 
@@ -111,8 +118,10 @@ class PlainEvents:
         tails = store.tails(tenant, rows)
         later = store.with_later_server_events(tenant, rows, from_ms)
         links = store.links_of(tenant, rows)
-        converted, roots = store.converted_since(tenant, from_ms)
-        self._converted = self._converted or bool(converted or roots)
+        converted: Collection[int] = ()
+        if store.any_converted_since(tenant, from_ms):
+            self._converted = True
+            converted = store.converted_since(tenant, rows, from_ms)
         for visitor_id, row in known.items():
             visitor = self.visitors[visitor_id]
             visitor.id, visitor.new = row, False
@@ -122,8 +131,6 @@ class PlainEvents:
                 visitor.linked = True
                 if link.current:
                     visitor.link, visitor.said_ms = link, link.said_ms
-                if link.root in roots:
-                    visitor.plain = False
 
     @staticmethod
     def _set_tail(visitor: KnownVisitor, tails: Sequence[Tail]) -> None:
@@ -268,15 +275,23 @@ class PlainEvents:
         self._new_visitors.append((visitor.id, call.visitor_id, seen_ms))
 
     def _take_numbers(self) -> None:
-        if self._next is None:
-            self._next = self._store.next_rows()
-            self._next_visitor, self._next_session, self._next_event = self._next
+        if not self._numbered:
+            self._numbered = True
+            free = self._store.next_rows()
+            self._next_visitor, self._next_session, self._next_event = free
+
+    @property
+    def next_rows(self) -> tuple[int, int, int] | None:
+        """Return the next free rows; None if they must be asked for."""
+        if not self._numbered:
+            return None
+        return self._next_visitor, self._next_session, self._next_event
 
     # -- beside the others --
 
     def after(self, call: Call, done: Recorded) -> None:
         """Note what a call that was carried out by itself may have changed."""
-        self._next = None
+        self._numbered = False
         names: set[object] = {
             getattr(call, "visitor_id", None),
             getattr(call, "previous_id", None),

@@ -20,6 +20,8 @@ HOUR = 3_600_000
         ("2026-09-21T19:58:20+05:45", NOW),
         ("2026-09-21T04:13:20-10:00", NOW),
         ("2026-09-21", NOW - 14 * HOUR - 800_000),
+        ("2026-09-21 14:13:20.250Z", NOW + 250),
+        ("2026-W39-1T14:13:20.250Z", NOW + 250),
         (NOW, NOW),
         (NOW // 1000, NOW),
         (NOW / 1000 + 0.25, NOW + 250),
@@ -40,6 +42,9 @@ def test_T1_text_seconds_and_milliseconds(value, expected):
         *["", "yesterday", "14:13", "2026-13-01", "1790000000", "2026-09-21T25:00"],
         *[None, True, False, [], {}, float("nan"), float("inf"), 1e300, 10**400],
         *[-(10**17), "0000-00-00T00:00:00Z"],
+        # As long as what most clients write, and with its marks at its places.
+        *["2026-09-21T14+01:00.250Z", "2026-09-21T14:13+01.250Z"],
+        *["2026-09-21T14:13:60.000Z", "2026-09-21T14:13:20.2x0Z"],
     ],
 )
 def test_T5_anything_else_is_refused(value):

@@ -373,11 +373,11 @@ def test_what_cannot_be_begun_fails_and_the_next_does_not(storage, path):
 
 
 def test_listener_that_fails_costs_no_answer(storage, path):
-    def fail(_future):
+    def fail():
         raise LookupError("the listener's own fault")
 
     futures = [storage.submit(together, f"v{n}", wake=False) for n in range(3)]
-    futures[0].add_done_callback(fail)
+    futures[0].when_done(fail)
     storage.wake()
 
     assert [future.result(PATIENCE) for future in futures]

@@ -2,6 +2,7 @@
 
 import random
 from contextlib import suppress
+from dataclasses import replace
 from itertools import count, groupby
 from typing import NamedTuple
 
@@ -438,6 +439,28 @@ def test_late_visit_is_credited_with_a_conversion_that_was_here_before(memory):
     assert {row[6] for row in credits_} == {START, START + 60 * MINUTE}
 
 
+@pytest.mark.parametrize(
+    ("visitor", "user"), [("v1", None), (None, "u1")], ids=["other browser", "person"]
+)
+def test_late_visit_is_credited_with_a_conversion_of_the_same_person(
+    memory, visitor, user
+):
+    bought = replace(CONVERSION, visitor_id=visitor, user_id=user)
+    known = [
+        IdentifyCall(user_id="u1", visitor_id=name, traits={}, at_ms=START)
+        for name in ("v1", "v2")
+    ]
+    late = page(4, "v2", minute=60, url=f"{SHOP}?utm_source=news")
+    first = [page(1, "v1"), page(2, "v2"), *known, bought, page(3, "v3")]
+    steps = [Request(True, DEFAULT, calls) for calls in (first, [late])]
+
+    check_same(memory, steps, merged=False)
+    tenant = Tenant(next(accounts) - 2, live=True)
+
+    credits_ = memory.read(lambda s: left(s, tenant))["credits"]
+    assert START + 60 * MINUTE in {row[6] for row in credits_}
+
+
 # -- what is remembered of visitors --
 
 
@@ -450,7 +473,8 @@ def test_visitor_who_came_a_moment_ago_costs_no_question(memory):
     memory._writer.set_trace_callback(None)
 
     assert any("INSERT INTO events" in sql for sql in said)
-    assert not [sql for sql in said if "visitor_id IN" in sql or "FROM links" in sql]
+    (asked,) = [sql for sql in said if sql.startswith("SELECT")]
+    assert "e.event_id = j.value" in asked  # whether it was stored before
     (session,) = memory.read(lambda s: left(s, tenant))["sessions"]
     assert session[4] == 3  # page views
 
@@ -483,6 +507,43 @@ def test_what_another_process_stores_is_seen(tmp_path):
     for storage in (ours, theirs):
         storage.close()
     assert {row[6] for row in credits_} == {START, START + 60 * MINUTE}
+
+
+def test_rows_that_another_process_has_taken_are_taken(tmp_path):
+    path, tenant = str(tmp_path / "mbuzz.db"), Tenant(1, live=True)
+    storages = [SqliteStorage(path), SqliteStorage(path)]
+    intakes = [Intake(), Intake()]
+
+    for number in range(6):
+        call = page(number, f"v{number % 4}", minute=number)
+        batch, intake = Batch(tenant, DEFAULT, [call]), intakes[number % 2]
+        storages[number % 2].write(lambda s, i=intake, b=batch: i.record(s, [b]))
+
+    sessions = storages[0].read(lambda s: left(s, tenant))["sessions"]
+    for storage in storages:
+        storage.close()
+    assert [(row[0], row[4]) for row in sessions] == [
+        *[("v0", 2), ("v1", 2), ("v2", 1), ("v3", 1)]
+    ]
+
+
+def test_somebody_erased_between_two_batches_is_not_kept(memory):
+    tenant, intake = Tenant(next(accounts), live=True), Intake()
+
+    def take(stores, number, visitor):
+        batch = Batch(tenant, DEFAULT, [page(number, visitor, minute=number)])
+        return intake.record(stores, [batch])
+
+    def erase(stores):
+        stores.privacy.set_secret(tenant, "secret")
+        stores.privacy.suppress(tenant, [("visitor", "v2")], 2**60)
+
+    memory.write(lambda stores: take(stores, 1, "v1"))
+    memory.write(erase)
+    memory.write(lambda stores: take(stores, 2, "v2"))
+
+    sessions = memory.read(lambda s: left(s, tenant))["sessions"]
+    assert [session[0] for session in sessions] == ["v1"]
 
 
 @pytest.mark.parametrize("fails", ["the work", "the commit"])
@@ -518,7 +579,7 @@ def test_no_more_visitors_are_remembered_than_there_is_room_for(monkeypatch):
         memory.recall(tenant, DEFAULT)
         memory.keep(tenant, {f"v{number}": visitor})
         memory.end(number)
-        remembered = len(memory.recall(tenant, DEFAULT))
+        remembered = len(memory.recall(tenant, DEFAULT).visitors)
 
         assert remembered == (number + 1) % 3
 

@@ -34,7 +34,6 @@ class LinkRow(NamedTuple):
     identity: int
     user_id: str
     said_ms: int
-    root: int
     from_ms: int
     current: bool
 
