@@ -17,15 +17,27 @@ from mbuzz.server.storage.connection import (
 )
 from mbuzz.server.storage.rows.conversions import ConversionRow, NewConversion, Standing
 
-_CONVERSION = (
+_COLUMNS = (
     "SELECT c.id, c.public_id, c.conversion_type, c.visitor, v.visitor_id, c.identity,"
     " i.user_id, c.revenue_minor, c.currency, c.converted_at_ms, c.is_acquisition,"
     " c.inherits, c.lookback_days, c.counting, c.funnel, c.refunded_minor,"
     " c.voided_at_ms, c.void_reason, c.counted, c.acquires, c.inherited_from, c.flags,"
     " c.attributed_version, c.frozen"
-    " FROM conversions c LEFT JOIN visitors v ON v.id = c.visitor"
+)
+_OTHERS = (
+    " LEFT JOIN visitors v ON v.id = c.visitor"
     " LEFT JOIN identities i ON i.id = c.identity"
     " WHERE c.account_id = :account_id AND c.live = :live"
+)
+_CONVERSION = f"{_COLUMNS} FROM conversions c{_OTHERS}"
+_OF_PEOPLE = (
+    f"{_COLUMNS} FROM (SELECT k.id FROM json_each(:identities) j"
+    " CROSS JOIN conversions k ON k.identity = j.value"
+    " WHERE k.account_id = :account_id AND k.live = :live"
+    " UNION SELECT k.id FROM json_each(:visitors) j"
+    " CROSS JOIN conversions k ON k.visitor = j.value"
+    " WHERE k.account_id = :account_id AND k.live = :live) t"
+    f" CROSS JOIN conversions c ON c.id = t.id{_OTHERS}"
 )
 _TOUCHPOINT = "s.id, s.public_id, s.channel, s.started_at_ms, s.initial_utm"
 # Of one visitor what ended first was first, as the fold has it.
@@ -73,6 +85,14 @@ def _touchpoint(row: Row) -> Touchpoint:
         utm=json.loads(row[4]),
         order=(row[5], row[6], row[7]) if len(row) > 5 else ("", 0, ""),
     )
+
+
+def _people(identities: Iterable[int], visitors: Iterable[int]) -> dict[str, object]:
+    """Return the parameters of `_OF_PEOPLE`."""
+    return {
+        "identities": json.dumps(list(identities)),
+        "visitors": json.dumps(list(visitors)),
+    }
 
 
 class SqlConversionStore:
@@ -175,10 +195,8 @@ class SqlConversionStore:
         from_ms: int,
     ) -> Sequence[ConversionRow]:
         rows = self._db.rows(  # but the frozen: what they were credited to is gone
-            f"{_CONVERSION} AND c.converted_at_ms >= :from_ms AND c.frozen = 0"
-            f" AND (c.identity IN ({in_list(list(identities))})"
-            f" OR c.visitor IN ({in_list(list(visitors))}))",
-            {**owner(tenant), "from_ms": from_ms},
+            f"{_OF_PEOPLE} AND c.converted_at_ms >= :from_ms AND c.frozen = 0",
+            {**owner(tenant), **_people(identities, visitors), "from_ms": from_ms},
         )
         return [_conversion(row) for row in rows]
 
@@ -198,13 +216,11 @@ class SqlConversionStore:
         if conversion_type is not None:
             which = "c.conversion_type = :conversion_type"
         rows = self._db.rows(
-            f"{_CONVERSION} AND c.converted_at_ms <= :until AND {which}"
-            " AND c.voided_at_ms IS NULL"
-            f" AND (c.identity IN ({in_list(list(identities))})"
-            f" OR c.visitor IN ({in_list(list(visitors))}))"
-            " ORDER BY c.converted_at_ms, c.id",
+            f"{_OF_PEOPLE} AND c.converted_at_ms <= :until AND {which}"
+            " AND c.voided_at_ms IS NULL ORDER BY c.converted_at_ms, c.id",
             {
                 **owner(tenant),
+                **_people(identities, visitors),
                 "until": until_ms,
                 "conversion_type": conversion_type,
             },

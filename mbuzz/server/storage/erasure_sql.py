@@ -68,12 +68,13 @@ class SqlErasureStore:
             values,
         )
         self._db.run(
-            f"UPDATE credits SET session = NULL WHERE {TENANT} AND session = :session",
+            f"UPDATE refund_credits SET session = NULL WHERE {TENANT}"
+            " AND session = :session AND conversion IN (SELECT conversion FROM credits"
+            f" WHERE {TENANT} AND session = :session)",
             values,
         )
         self._db.run(
-            f"UPDATE refund_credits SET session = NULL WHERE {TENANT}"
-            " AND session = :session",
+            f"UPDATE credits SET session = NULL WHERE {TENANT} AND session = :session",
             values,
         )
 

@@ -14,6 +14,14 @@ from mbuzz.server.storage.visits_sql import visits
 _CONVERTED = f"{TENANT} AND converted_at_ms >= :from_ms AND converted_at_ms < :to_ms"
 
 _REFUNDED = f"{TENANT} AND refunded_at_ms >= :from_ms AND refunded_at_ms < :to_ms"
+# Every model that has credits, one look for each: the index has them by model, then by
+# time, so without a model the credits of all times were read.
+_MODELS = (
+    f"models (model) AS (SELECT MIN(model) FROM credits WHERE {TENANT}"
+    " UNION ALL SELECT (SELECT MIN(c.model) FROM credits c"
+    " WHERE c.account_id = :account_id AND c.live = :live AND c.model > models.model)"
+    " FROM models WHERE models.model IS NOT NULL)"
+)
 _REVENUE = "COALESCE(SUM(revenue / 1000000), 0), COALESCE(SUM(revenue % 1000000), 0)"
 
 
@@ -47,7 +55,8 @@ class SqlReportStore(SqlQualityStore):
                 revenue=row[3] * 1_000_000 + row[4],
             )
             for row in self._db.rows(
-                f"SELECT model, channel, SUM(credit), {_REVENUE} FROM credits"
+                f"WITH RECURSIVE {_MODELS} SELECT model, channel, SUM(credit),"
+                f" {_REVENUE} FROM models CROSS JOIN credits USING (model)"
                 f" WHERE {_CONVERTED} AND currency = :currency GROUP BY model, channel",
                 params,
             )
