@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shlex
@@ -261,6 +262,13 @@ def test_the_benchmarks_that_are_named_are_there():
     assert named
     for name in named:
         assert (ROOT / "tests" / "benchmarks" / f"{name}.py").exists(), name
+
+
+@pytest.mark.parametrize(
+    "name", sorted(path.stem for path in (ROOT / "tests" / "benchmarks").glob("*.py"))
+)
+def test_every_benchmark_still_fits_what_it_measures(name):
+    importlib.import_module(f"tests.benchmarks.{name}")
 
 
 def test_the_changelog_is_about_this_version():

@@ -30,7 +30,7 @@ def _backend(folder: Path) -> tuple[Any, str]:
         database=str(folder / "mbuzz.db"), rate_limit=1e9, rate_burst=10**9
     )
     app = create_app(settings)
-    first = bootstrap.prepare(app.storage, SYSTEM_CLOCK)
+    first = bootstrap.prepare(app.storage, SYSTEM_CLOCK, live=True)
     assert first is not None
     return app, first.api_key
 
