@@ -6,9 +6,9 @@ import errno
 import os
 import signal
 import socket
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from mbuzz.cli.console import CliError
@@ -69,7 +69,35 @@ def _refused(error: OSError, host: str, port: int, option: str) -> str:
     return f"{why}; choose another with {option}"
 
 
-def wait_for(stopped: threading.Event) -> None:
+class Stop:
+    """Whether the process is to end; a signal's handler may say so at any moment.
+
+    Not a `threading.Event`: the handler runs in between two instructions of the main
+    thread, which may hold the event's lock just then, and would wait for itself.
+    """
+
+    def __init__(self) -> None:
+        self._told: SimpleQueue[None] = SimpleQueue()  # may be put to by handlers
+        self._is_set = False
+
+    def set(self) -> None:
+        """Say so."""
+        self._is_set = True
+        self._told.put(None)
+
+    def is_set(self) -> bool:
+        """Tell whether somebody has."""
+        return self._is_set
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until somebody does, for so long; return whether somebody has."""
+        if not self._is_set:
+            with suppress(Empty):
+                self._told.get(timeout=seconds)
+        return self._is_set
+
+
+def wait_for(stopped: Stop) -> None:
     """Return once *stopped* is set.
 
     The system may hand a signal to any thread, and Python runs its handler on this
@@ -80,13 +108,13 @@ def wait_for(stopped: threading.Event) -> None:
 
 
 @contextmanager
-def until_stopped(*, insist: bool = True) -> Iterator[threading.Event]:
-    """Give out an event that Ctrl-C and SIGTERM set; a second one ends the process.
+def until_stopped(*, insist: bool = True) -> Iterator[Stop]:
+    """Give out what Ctrl-C and SIGTERM set; a second one ends the process.
 
     What was answered is on disk by then, so that loses nothing but answers. Where
     something is cleared away at the end nobody may *insist*.
     """
-    stopped = threading.Event()
+    stopped = Stop()
 
     def stop(number: int, _: object) -> None:
         if stopped.is_set() and insist:

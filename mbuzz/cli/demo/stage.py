@@ -6,7 +6,6 @@ import argparse
 import json
 import queue
 import tempfile
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from decimal import Decimal
@@ -20,7 +19,7 @@ from mbuzz.cli.demo import shop
 from mbuzz.cli.demo.browser import Browser
 from mbuzz.cli.demo.simulation import Person, Visit, people
 from mbuzz.cli.report import grouped, render
-from mbuzz.cli.running import listen, until_stopped, wait_for
+from mbuzz.cli.running import Stop, listen, until_stopped, wait_for
 from mbuzz.client import Client
 from mbuzz.clock import SYSTEM_CLOCK
 from mbuzz.config import Config
@@ -65,7 +64,7 @@ def _show(
     front: WSGIServer,
     back: WSGIServer,
     first: bootstrap.FirstStart,
-    stopped: threading.Event,
+    stopped: Stop,
 ) -> int:
     config = Config(api_key=first.api_key, api_url=back.url, network=True)
     client = Client(config, clock=shop.SimulatedClock())
@@ -89,7 +88,7 @@ def _show(
         api.swap(before)
 
 
-def _send(crowd: list[Person], front: WSGIServer, stopped: threading.Event) -> bool:
+def _send(crowd: list[Person], front: WSGIServer, stopped: Stop) -> bool:
     """Send everybody through the shop; False if that was interrupted."""
     progress = Progress(f"{len(crowd)} visitors, {_visits(crowd)} visits", len(crowd))
     free = queue.SimpleQueue[HTTPConnection]()
@@ -187,7 +186,7 @@ def _wait(
     front: WSGIServer,
     back: WSGIServer,
     first: bootstrap.FirstStart,
-    stopped: threading.Event,
+    stopped: Stop,
 ) -> None:
     print(f"\n  shop       {front.url}/  (browse it: your visits count, too)")
     print(f"  dashboard  {back.url}/")

@@ -87,7 +87,7 @@ class WSGIServer:
         self._listener = Listener(raw, most, self._service)
         self._lock = threading.RLock()  # a signal handler may come in between
         self._until = inf  # the moment at which running requests are cut off
-        self._stop = threading.Event()
+        self._stopped = False  # no event: a signal handler may come in between
         self._serving: int | None = None  # the thread that does
         self._released = False
         self._ended = threading.Event()
@@ -109,12 +109,12 @@ class WSGIServer:
     def serve_forever(self) -> None:
         """Serve until `shutdown` is called, from another thread or a signal handler."""
         with self._lock:
-            if self._stop.is_set() or self._serving is not None:
+            if self._stopped or self._serving is not None:
                 return
             self._serving = threading.get_ident()
         try:
             self._listener.open()
-            while not self._stop.is_set():
+            while self._goes_on():
                 self._loop.turn()
             self._finish()
         finally:
@@ -136,7 +136,7 @@ class WSGIServer:
         """
         with self._lock:
             self._until = min(self._until, SYSTEM_CLOCK.monotonic() + grace)
-            self._stop.set()
+            self._stopped = True
             serving = self._serving
         if serving is None:
             self._release()
@@ -163,7 +163,7 @@ class WSGIServer:
     def _release(self) -> None:
         """Close whatever is open; only once."""
         with self._lock:
-            self._stop.set()
+            self._stopped = True
             if self._released:
                 return
             self._released = True
@@ -176,6 +176,10 @@ class WSGIServer:
             pool.stop(0.0 if interrupted else self._left())
         self._loop.close()
         self._ended.set()
+
+    def _goes_on(self) -> bool:
+        """Tell whether nobody has told it to stop."""
+        return not self._stopped
 
     def _left(self) -> float:
         return self._until - SYSTEM_CLOCK.monotonic()
