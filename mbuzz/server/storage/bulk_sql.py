@@ -206,9 +206,8 @@ class SqlBulkStore(SqlSuppressionStore):
                 " page_view_count = sessions.page_view_count + v.page_views,"
                 " flags = CASE WHEN v.flags = '' OR instr(sessions.flags, v.flags) > 0"
                 " THEN sessions.flags ELSE trim(sessions.flags || ' ' || v.flags) END"
-                # The pluses keep its planner from reading every session for each row.
-                " FROM v WHERE +sessions.account_id = v.account_id"
-                " AND +sessions.live = v.live AND sessions.id = v.id",
+                " FROM v WHERE sessions.account_id = v.account_id"
+                " AND sessions.live = v.live AND sessions.id = v.id",
             )
         if rows.confirmed:
             db.insert(

@@ -13,18 +13,10 @@ import pytest
 
 from mbuzz.server.model import ConversionCall, Tenant, TrackCall
 from mbuzz.server.policy import DEFAULT
-from mbuzz.server.storage.sqlite import SqliteStorage
 from mbuzz.server.tracking.intake import Batch, Intake
 
 NOW = 1_795_000_000_000
 TENANT = Tenant(1, live=True)
-
-
-@pytest.fixture
-def storage(tmp_path):
-    storage = SqliteStorage(str(tmp_path / "bulk.db"))
-    yield storage
-    storage.close()
 
 
 def batch(first, count, *, at_ms=NOW, random_ids=False):

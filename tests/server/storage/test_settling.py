@@ -16,18 +16,6 @@ from tests.processes import PATIENCE, wait_for
 TENANT = Tenant(1, live=True)
 
 
-@pytest.fixture
-def path(tmp_path):
-    return str(tmp_path / "mbuzz.db")
-
-
-@pytest.fixture
-def storage(path):
-    storage = SqliteStorage(path)
-    yield storage
-    storage.close()
-
-
 def together(stores, payloads):
     return [stores.tracking.ensure_visitor(TENANT, name, 0) for name in payloads]
 

@@ -24,18 +24,6 @@ from tests.processes import PATIENCE, wait_for
 TENANT = Tenant(1, live=True)
 
 
-@pytest.fixture
-def path(tmp_path):
-    return str(tmp_path / "mbuzz.db")
-
-
-@pytest.fixture
-def storage(path):
-    storage = SqliteStorage(path)
-    yield storage
-    storage.close()
-
-
 def add(visitor_id):
     """Return work that stores a visitor and returns its row."""
     return lambda stores: stores.tracking.ensure_visitor(TENANT, visitor_id, 0)

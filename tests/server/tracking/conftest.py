@@ -15,6 +15,7 @@ from mbuzz.server.model import (
 )
 from mbuzz.server.policy import DEFAULT
 from mbuzz.server.storage.sqlite import SqliteStorage
+from mbuzz.server.tracking.intake import Batch, Intake
 from mbuzz.server.tracking.processor import process
 from mbuzz.server.tracking.refunds import refund, void
 from tests.server.tracking.visits import HITS as PAGES
@@ -43,9 +44,16 @@ class Shop:
 
     def do(self, call):
         """Carry out one call in a transaction of its own."""
-        return self.write(
-            lambda stores: process(stores.tracking, self.tenant, self.policy, call)
-        )
+        return self.take(call, self.policy, "one by one")
+
+    def take(self, call, policy, way):
+        """Carry out one call ``one by one`` or ``in a batch``."""
+        if way == "one by one":
+            return self.write(
+                lambda stores: process(stores.tracking, self.tenant, policy, call)
+            )
+        batch = Batch(self.tenant, policy, [call])
+        return self.write(lambda stores: Intake().record(stores, [batch]))[0][0]
 
     def write(self, work):
         return self.storage.write(work)
@@ -57,6 +65,11 @@ class Shop:
         return self.storage.read(
             lambda stores: stores.tracking._db.rows(sql, {**owner, **values})
         )
+
+    def column(self, columns, table):
+        """Return a value of each row, the oldest first; tuples if there are several."""
+        found = self.rows(f"SELECT {columns} FROM {table} WHERE $tenant ORDER BY id")
+        return [row[0] if len(row) == 1 else row for row in found]
 
     def event(self, visitor, minute, name="-", **fields):
         url, referrer = HITS[name]

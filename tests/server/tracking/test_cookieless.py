@@ -6,8 +6,6 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from mbuzz.server.policy import Policy
-from mbuzz.server.tracking.intake import Batch, Intake
-from mbuzz.server.tracking.processor import process
 from mbuzz.server.tracking.recorded import Refused
 
 DAILY = Policy(refused_consent="cookieless", store_ip="full", store_user_agent="full")
@@ -34,25 +32,15 @@ def track(shop, request):
                 **fields,
             },
         )._replace(visitor_id=visitor)
-        if request.param == "one by one":
-            return shop.write(
-                lambda stores: process(stores.tracking, shop.tenant, policy, call)
-            )
-        batch = Batch(shop.tenant, policy, [call])
-        return shop.write(lambda stores: Intake().record(stores, [batch]))[0][0]
+        return shop.take(call, policy, request.param)
 
     return one
-
-
-def column(shop, columns, table):
-    found = shop.rows(f"SELECT {columns} FROM {table} WHERE $tenant ORDER BY id")
-    return [row[0] if len(row) == 1 else row for row in found]
 
 
 def visitors_of_events(shop):
     """Return a number for each event's visitor, in the order of their coming."""
     seen = {}
-    return [seen.setdefault(v, len(seen)) for v in column(shop, "visitor", "events")]
+    return [seen.setdefault(v, len(seen)) for v in shop.column("visitor", "events")]
 
 
 def test_P3_network_and_browser_are_one_visitor_for_a_day(shop, track):
@@ -64,14 +52,14 @@ def test_P3_network_and_browser_are_one_visitor_for_a_day(shop, track):
 
     assert visitors_of_events(shop) == [0, 0, 1, 2, 3]
     assert shop.sessions()[0] == "paid_search"
-    assert column(shop, "page_view_count", "sessions") == [2, 1, 1, 1]
+    assert shop.column("page_view_count", "sessions") == [2, 1, 1, 1]
 
 
 def test_P3_such_visitors_are_marked(shop, track):
     track(0)
 
-    assert column(shop, "flags", "events") == ["cookieless"]
-    (visitor_id,) = column(shop, "visitor_id", "visitors")
+    assert shop.column("flags", "events") == ["cookieless"]
+    (visitor_id,) = shop.column("visitor_id", "visitors")
     assert visitor_id.startswith("cookieless_")
 
 
@@ -89,7 +77,7 @@ def test_P3_nothing_that_could_tell_who_it_was_is_kept_or_answered(shop, track):
         assert (answered.visitor_id, answered.session_id) == (None, None)
         assert not answered.dropped
     assert again.duplicate
-    assert column(shop, "COUNT(*)", "identities") == [0]
+    assert shop.column("COUNT(*)", "identities") == [0]
     kept = repr(shop.rows("SELECT * FROM events WHERE $tenant"))
     kept += repr(shop.rows("SELECT * FROM sessions WHERE $tenant"))
     kept += repr(shop.rows("SELECT * FROM visitors WHERE $tenant"))
@@ -115,7 +103,7 @@ def test_P3_every_day_has_a_salt_of_its_own(shop, track):
     track(0)
     track(DAY)
 
-    assert len(set(column(shop, "visitor_id", "visitors"))) == 2
+    assert len(set(shop.column("visitor_id", "visitors"))) == 2
     salts = [row[0] for row in shop.rows("SELECT salt FROM daily_salts WHERE $tenant")]
     assert len(set(salts)) == 2
     assert all(len(salt) == 64 for salt in salts)
@@ -164,4 +152,4 @@ def test_P3_many_people_of_one_network_are_no_flood(shop, track):
         last = track(number / 1000)
 
     assert not last.bot
-    assert not any(column(shop, "bot_reason", "events"))
+    assert not any(shop.column("bot_reason", "events"))

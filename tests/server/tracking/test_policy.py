@@ -4,7 +4,6 @@ import pytest
 
 from mbuzz.server.policy import DEFAULT, Policy
 from mbuzz.server.storage.sqlite import SqliteStorage
-from mbuzz.server.tracking.intake import Batch, Intake
 from mbuzz.server.tracking.landing import read_landing
 from mbuzz.server.tracking.processor import process
 from mbuzz.server.tracking.recorded import Refused
@@ -20,19 +19,13 @@ def track(shop, request):
 
     def one(visitor, minute, policy=DEFAULT, name="-", **fields):
         call = shop.event(visitor, minute, name, **fields)
-        if request.param == "one by one":
-            return shop.write(
-                lambda stores: process(stores.tracking, shop.tenant, policy, call)
-            )
-        batch = Batch(shop.tenant, policy, [call])
-        return shop.write(lambda stores: Intake().record(stores, [batch]))[0][0]
+        return shop.take(call, policy, request.param)
 
     return one
 
 
 def events(shop, columns="event_type"):
-    found = shop.rows(f"SELECT {columns} FROM events WHERE $tenant ORDER BY id")
-    return [row[0] if len(row) == 1 else row for row in found]
+    return shop.column(columns, "events")
 
 
 # -- referrers and tags --
