@@ -14,7 +14,14 @@ _GROUPED = re.compile(  # an expiry date or a second card may follow
 )
 _has_digits = re.compile(rf"\d(?:{_GAP}\d){{12}}").search
 _has_odd_digit = re.compile(r"[^\D0-9]|[0-9][\u00a0\u2011\u2013]").search
-_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+# A UUID, and what is as long as an object's id, a UUID or a digest without its hyphens.
+_HEX_ID = re.compile(
+    r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+    r"|(?<![0-9A-Za-z])"
+    r"(?:[0-9a-fA-F]{24}|[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64})"
+    r"(?![0-9A-Za-z])"
+)
+_LONGEST_ID = 64
 _ISSUED = re.compile(r"[34568]|2[2-7]|9[78]")  # how the numbers of cards begin
 _CLICK_ID = re.compile(
     r"utm_|mtm_|pk_|_g[al]|(?:[a-z_]*(?:clid|click_?id)|[gw]braid|mc_[ce]id|li_fat_id"
@@ -72,11 +79,14 @@ def _scrub_grouped(text: str) -> str:
 
 
 def _is_innocent(match: re.Match[str]) -> bool:
-    """Tell whether a number that passes is part of a UUID or a parameter's id."""
+    """Tell whether a number that passes is part of an id, in hex or a parameter's."""
     start, end, text = match.start(), match.end(), match.string
-    around = text[max(0, start - 36) : end + 36]
-    if "-" in around and any(
-        uuid.start() <= min(start, 36) < uuid.end() for uuid in _UUID.finditer(around)
+    # A sign more at each side: it tells whether an id begins, or ends, there.
+    first = max(0, start - _LONGEST_ID - 1)
+    around = text[first : end + _LONGEST_ID + 1]
+    if any(
+        found.start() <= start - first < found.end()
+        for found in _HEX_ID.finditer(around)
     ):
         return True
     parameter = _PARAMETER_BEFORE.search(text[max(0, start - _LOOK_BEHIND) : start])

@@ -1,5 +1,7 @@
 """Secrets: known by name, by look, and inside URLs; and what only looks like one."""
 
+from hashlib import sha256
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from mbuzz.secret_names import SECRET, NameRules
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dBjftJeZ4CVP"
 KEY = "sk_live_" + "a1B2" * 8
+OBJECT_ID = "ab4111111111111111cdef07"  # in hexadecimal, with a card's number by chance
 
 scrub = Redactor().scrub
 kind = NameRules().kind
@@ -58,6 +61,9 @@ def test_names_that_only_look_like_it(name):
         ("card 4111 1111 1111 1111, thanks", f"card {REDACTED}, thanks"),
         ("5500-0000-0000-0004", REDACTED),
         ("378282246310005", REDACTED),
+        ("abc4111111111111111def", f"abc{REDACTED}def"),
+        (f"{OBJECT_ID} 4111111111111111", f"{OBJECT_ID} {REDACTED}"),
+        (f"{OBJECT_ID}0", f"ab{REDACTED}cdef070"),  # no length of an id
     ],
 )
 def test_secrets_known_by_their_look(text, scrubbed):
@@ -78,10 +84,21 @@ def test_secrets_known_by_their_look(text, scrubbed):
         "bearer of news",
         "eyJ is how they begin",
         "1.4111111111111111",
+        OBJECT_ID,
+        f"order {OBJECT_ID.upper()}, paid",
+        f"evt_{OBJECT_ID}deadbeef",
+        f"{OBJECT_ID}{'0f' * 8}",
     ],
 )
 def test_text_that_is_left_alone(text):
     assert scrub(text) == text
+
+
+def test_digests_are_left_alone_whatever_their_digits():
+    # One in 250 has a number in it that reads like a card's.
+    digests = [sha256(bytes([a, b])).hexdigest() for a in range(256) for b in range(8)]
+
+    assert [scrub(digest) for digest in digests] == digests
 
 
 @pytest.mark.parametrize(
