@@ -81,13 +81,10 @@ def _scrub_grouped(text: str) -> str:
 def _is_innocent(match: re.Match[str]) -> bool:
     """Tell whether a number that passes is part of an id, in hex or a parameter's."""
     start, end, text = match.start(), match.end(), match.string
-    # A sign more at each side: it tells whether an id begins, or ends, there.
-    first = max(0, start - _LONGEST_ID - 1)
-    around = text[first : end + _LONGEST_ID + 1]
-    if any(
-        found.start() <= start - first < found.end()
-        for found in _HEX_ID.finditer(around)
-    ):
+    first = max(0, start - _LONGEST_ID)
+    last = end + _LONGEST_ID + 1  # one more, to see whether an id ends there
+    ids = _HEX_ID.finditer(text, first, last)
+    if any(found.start() <= start < found.end() for found in ids):
         return True
     parameter = _PARAMETER_BEFORE.search(text[max(0, start - _LOOK_BEHIND) : start])
     if parameter is None:

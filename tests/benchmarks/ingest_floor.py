@@ -22,6 +22,7 @@ from mbuzz.server.http.response import Response, json_response
 from mbuzz.server.storage.condition import Condition
 from mbuzz.server.storage.group_commit import GroupCommit, Work
 from mbuzz.server.storage.pending import Pending
+from mbuzz.server.storage.sqlite_connection import SqliteConnection
 
 _TABLES = """
 CREATE TABLE visitors (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
@@ -128,6 +129,7 @@ class _Rows:
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.execute("PRAGMA wal_autocheckpoint = 4000")
         self._db.executescript(_TABLES)
+        self._rows = SqliteConnection(self._db)
         self._visitors: dict[str, tuple[int, int, int, str]] = {}
         self._last = [0, 0, 0]  # visitor, session, event
 
@@ -136,12 +138,12 @@ class _Rows:
         events = list(chain(*batches))
         known = self._known(events)
         self._recall({who for _, _, who, *_ in events} - self._visitors.keys())
-        visitors: list[object] = []
+        visitors: list[tuple[object, ...]] = []
         begun: dict[int, list[object]] = {}
         longer: Counter[int] = Counter()
         ended: dict[int, int] = {}
         hours: Counter[tuple[int, str, bool]] = Counter()
-        rows: list[object] = []
+        rows: list[tuple[object, ...]] = []
         for name, kind, who, at, channel, said in events:
             if name in known:
                 continue
@@ -150,7 +152,7 @@ class _Rows:
             if not visitor:
                 self._last[0] += 1
                 visitor = self._last[0]
-                visitors += (visitor, who)
+                visitors.append((visitor, who))
             if at - until > _TIMEOUT or (channel and channel != came):
                 self._last[1] += 1
                 session, came = self._last[1], channel or "direct"
@@ -165,10 +167,11 @@ class _Rows:
             hours[at // _HOUR, came, False] += 1
             self._visitors[who] = visitor, session, at, came
             self._last[2] += 1
-            rows += (self._last[2], at // _HOUR, name, kind, visitor, session, at, said)
-        self._store("visitors", 2, visitors)
-        self._store("sessions", 6, list(chain(*begun.values())))
-        self._store("events", 8, rows)
+            row = self._last[2]
+            rows.append((row, at // _HOUR, name, kind, visitor, session, at, said))
+        self._rows.values("INSERT INTO visitors ", visitors)
+        self._rows.values("INSERT INTO sessions ", list(begun.values()))
+        self._rows.values("INSERT INTO events ", rows)
         for session, views in longer.items():
             self._db.execute(
                 "UPDATE sessions SET ended = ?, views = views + ? WHERE id = ?",
@@ -212,16 +215,6 @@ class _Rows:
                 )
             )
         return found
-
-    def _store(self, table: str, columns: int, values: list[object]) -> None:
-        marks = f"({','.join('?' * columns)})"
-        done, size = 0, 64
-        while done < len(values):
-            while size * columns > len(values) - done:
-                size //= 2
-            sql = f"INSERT INTO {table} VALUES {','.join([marks] * size)}"
-            self._db.execute(sql, values[done : done + size * columns])
-            done += size * columns
 
     def begin(self, *, patient: bool = True) -> bool:
         """Begin a transaction."""
