@@ -135,16 +135,18 @@ class Credit:
     `credit` is in billionths of the conversion and `revenue` in millionths of the
     currency unit (None for a conversion without revenue), so that the shares of a
     conversion sum exactly. `touchpoint` is None for an unattributed conversion.
-    `length`, `weight` and `version` say why it is so: of how many touchpoints, with
-    which weight before it was made a share, under which version of the model.
+    `length`, `role`, `weight` and `version` say why it is so: of how many touchpoints,
+    what it was among them to the model, with which weight before it was made a share,
+    under which version of the model.
     """
 
     model: str
-    position: int  # in the journey, from 0
+    position: int  # in the journey as the model sees it, from 0
     credit: int
     revenue: int | None
     touchpoint: Touchpoint | None
     length: int = 0
+    role: str = ""
     weight: float | None = None
     version: int = 1
 

@@ -1,52 +1,45 @@
-"""What refunds take back: from whom the sale's credit went to, in the same parts."""
+"""What refunds take back: from whom the sale's revenue went to, in the same parts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mbuzz.server.attribution.models import credits as credits_of
-from mbuzz.server.model import Credit, Touchpoint
+from mbuzz.server.attribution.allocation import allocate
+from mbuzz.server.model import Credit
 
 
 def taken_back(
-    model: str,
-    journey: Sequence[Touchpoint],
-    revenue_minor: int,
-    amounts: Sequence[int],
-    exponent: int,
+    credits_: Sequence[Credit], amounts: Sequence[int]
 ) -> list[list[Credit]]:
-    """Return what each of the refunds *amounts* takes back under *model*.
+    """Return what each of the refunds *amounts* takes back of one model's credits.
 
-    An amount is divided as the revenue was, by the model's own weights, so that the
-    parts of a refund sum to it exactly. The refund after which nothing is left takes
-    what the others left of each part: a sale given back in instalments leaves no
-    millionth anywhere. Revenues are negative, conversions are not taken back.
+    An amount is divided as the revenue was, so that the parts of a refund sum to it
+    exactly. The refund after which nothing is left takes what the others left of each
+    part: a sale given back in instalments leaves no millionth anywhere. Revenues are
+    negative, conversions are not taken back.
+
+    Args:
+        credits_: Of one conversion under one model; their revenues sum to its own.
+        amounts: In millionths of the currency unit, in the order of the refunds.
 
     Raises:
         ValueError: If the amounts are more than the revenue, or one is not positive.
     """
-    if any(amount <= 0 for amount in amounts) or sum(amounts) > revenue_minor:
+    parts = [credit.revenue or 0 for credit in credits_]
+    remaining = sum(parts)
+    if any(amount <= 0 for amount in amounts) or sum(amounts) > remaining:
         raise ValueError("refunds must be more than 0, and their sum at most the sale")
-    left = {
-        credit.position: credit
-        for credit in credits_of(model, journey, revenue_minor, exponent)
-    }
-    remaining = revenue_minor
-    refunds = []
+    left, refunds = list(parts), []
     for amount in amounts:
         remaining -= amount
-        if remaining:
-            taken = credits_of(model, journey, -amount, exponent)
-        else:
-            taken = [_given_back(credit) for credit in left.values()]
-        for credit in taken:
-            kept = left[credit.position]
-            revenue = (kept.revenue or 0) + (credit.revenue or 0)
-            left[credit.position] = replace(kept, revenue=revenue)
-        refunds.append([replace(c, credit=0) for c in taken if c.revenue])
+        taken = allocate(amount, parts) if remaining else list(left)
+        left = [kept - gone for kept, gone in zip(left, taken, strict=True)]
+        refunds.append(
+            [
+                replace(credit, credit=0, revenue=-gone)
+                for credit, gone in zip(credits_, taken, strict=True)
+                if gone
+            ]
+        )
     return refunds
-
-
-def _given_back(credit: Credit) -> Credit:
-    return replace(credit, revenue=-(credit.revenue or 0))

@@ -1,39 +1,50 @@
-"""What each model gives to whom, to the last millionth."""
-
-import json
-from decimal import Decimal
-from fractions import Fraction
-from pathlib import Path
+"""What a model looks at, and the credits that come of it."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mbuzz.server.attribution import models
-from mbuzz.server.attribution.journeys import eligible
-from mbuzz.server.attribution.models import MODEL_LABELS, MODELS, WHOLE
-from mbuzz.server.model import UNATTRIBUTED, Touchpoint
+from mbuzz.server.attribution.journeys import Journey
+from mbuzz.server.attribution.models import MODEL_LABELS, PRESETS, Model, credited
+from mbuzz.server.attribution.rules import first_touch, linear, u_shaped
+from mbuzz.server.attribution.weights import WHOLE, weigh
+from mbuzz.server.model import UNATTRIBUTED
+from tests.server.attribution.journeys import journeys, touchpoints_of
 
-CASES = json.loads(
-    (Path(__file__).parent / "vectors" / "edge_cases.json").read_text("utf-8")
-)
 DAY_MS = 86_400_000
 
 
-def journey_of(length):
-    return tuple(
-        Touchpoint(
-            session_id=index,
-            public_id=f"sess_{index}",
-            channel="email",
-            started_at_ms=index,
-        )
-        for index in range(length)
+def journey_of(*channels, days=None, revenue=100_000_000):
+    """Return a journey, a visit a day up to the conversion, or so many days before."""
+    before = days or range(len(channels) - 1, -1, -1)
+    return Journey(
+        channels=channels,
+        times_ms=[(1000 - day) * DAY_MS for day in before],
+        converted_at_ms=1000 * DAY_MS,
+        revenue=revenue,
     )
+
+
+def credits_of(model, journey, lookback_ms=0):
+    return credited(model, journey, touchpoints_of(journey), lookback_ms)
 
 
 def summary(rows):
     return [(row.position, row.credit, row.revenue) for row in rows]
+
+
+def channels_of(rows):
+    return [row.channel for row in rows]
+
+
+def test_credits_say_which_touchpoint_and_why():
+    journey = journey_of("email", "direct", "email")
+
+    first, *_, last = credits_of(PRESETS["u_shaped"], journey)
+
+    assert first.touchpoint == touchpoints_of(journey)[0]
+    assert (first.position, first.length, first.role) == (0, 3, "first_touch")
+    assert (last.weight, last.version, last.model) == (0.4, 1, "u_shaped")
 
 
 @pytest.mark.parametrize(
@@ -51,138 +62,142 @@ def summary(rows):
         ),
     ],
 )
-def test_credit_of_three_touchpoints(model, expected):
-    journey = journey_of(3)
-
-    rows = models.credits(model, journey, 100_00, 2)
-
-    assert summary(rows) == expected
-    assert all(row.touchpoint is journey[row.position] for row in rows)
-    assert {row.model for row in rows} == {model}
+def test_touchpoints_that_get_nothing_are_left_out(model, expected):
+    assert summary(credits_of(PRESETS[model], journey_of("a", "b", "c"))) == expected
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_one_touchpoint_gets_everything(model):
-    assert summary(models.credits(model, journey_of(1), 5, 2)) == [(0, WHOLE, 50_000)]
-
-
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", PRESETS)
 def test_conversion_without_journey_is_unattributed(model):
-    (row,) = models.credits(model, (), 99_99, 2)
+    (row,) = credits_of(PRESETS[model], journey_of(revenue=99_990_000))
 
     assert row.channel == UNATTRIBUTED
     assert row.touchpoint is None
     assert summary([row]) == [(0, WHOLE, 99_990_000)]
 
 
-@pytest.mark.parametrize("journey", [(), journey_of(2)])
-@pytest.mark.parametrize("model", MODELS)
-def test_no_revenue_is_not_zero_revenue(model, journey):
-    without = models.credits(model, journey, None, 2)
-    zero = models.credits(model, journey, 0, 2)
+@pytest.mark.parametrize("channels", [(), ("a", "b")])
+@pytest.mark.parametrize("model", PRESETS)
+def test_no_revenue_is_not_zero_revenue(model, channels):
+    without = credits_of(PRESETS[model], journey_of(*channels, revenue=None))
+    zero = credits_of(PRESETS[model], journey_of(*channels, revenue=0))
 
     assert {row.revenue for row in without} == {None}
     assert {row.revenue for row in zero} == {0}
     assert [row.credit for row in without] == [row.credit for row in zero]
 
 
-@pytest.mark.parametrize(
-    ("exponent", "micros"),
-    [(0, 7_000_000), (1, 700_000), (2, 70_000), (3, 7_000), (4, 700)],
-)
-def test_revenue_is_in_millionths_of_the_currency_unit(exponent, micros):
-    assert models.credits("linear", journey_of(1), 7, exponent)[0].revenue == micros
+def test_touchpoint_without_credit_keeps_its_row_for_its_revenue():
+    tiny = Model(key="tiny", weigh=lambda journey: weigh([1, 3 * WHOLE, 0]))
 
+    with_revenue = credits_of(tiny, journey_of("a", "b", "c", revenue=3 * 10**15))
+    without = credits_of(tiny, journey_of("a", "b", "c", revenue=None))
 
-def test_revenue_is_divided_by_the_weights_not_by_the_rounded_credit(monkeypatch):
-    # Half a billionth ties up to a whole one, which would be 20 millionths, not 10.
-    weights = (Fraction(1, 2 * WHOLE), 1 - Fraction(1, 2 * WHOLE))
-    monkeypatch.setattr(models, "MODELS", {"tiny": lambda journey: weights})
-
-    rows = models.credits("tiny", journey_of(2), 20_000_00, 2)
-
-    assert summary(rows) == [(0, 1, 10), (1, WHOLE - 1, 19_999_999_990)]
-
-
-def test_touchpoint_without_credit_keeps_its_row_for_its_revenue(monkeypatch):
-    weights = (1, 3 * WHOLE, 0)
-    monkeypatch.setattr(models, "MODELS", {"tiny": lambda journey: weights})
-
-    with_revenue = models.credits("tiny", journey_of(3), 3_000_000_00, 2)
-    without = models.credits("tiny", journey_of(3), None, 2)
-
-    assert summary(with_revenue) == [(0, 0, 1000), (1, WHOLE, 2_999_999_999_000)]
+    assert summary(with_revenue) == [
+        (0, 0, 1_000_000),
+        (1, WHOLE, 3 * 10**15 - 1_000_000),
+    ]
     assert summary(without) == [(1, WHOLE, None)]
 
 
-@pytest.mark.parametrize("journey", [(), journey_of(1)])
-def test_unknown_model_is_refused(journey):
-    with pytest.raises(ValueError, match=r"one of first_touch, .*; got 'best_touch'"):
-        models.credits("best_touch", journey, 1, 2)
+# -- what it looks at --
 
 
-@pytest.mark.parametrize("exponent", [-1, 5])
-def test_unknown_exponent_is_refused(exponent):
-    with pytest.raises(ValueError, match="exponent must be 0 to 4"):
-        models.credits("linear", journey_of(1), 1, exponent)
+@pytest.mark.parametrize(
+    ("channels", "seen"),
+    [
+        (("email", "direct"), ["email"]),
+        (("direct", "email", "direct"), ["email"]),
+        (("direct", "direct"), ["direct"]),
+        (("email", "referral"), ["referral"]),
+    ],
+)
+def test_last_non_direct_takes_direct_only_where_there_is_nothing_else(channels, seen):
+    rows = credits_of(PRESETS["last_non_direct"], journey_of(*channels))
+
+    assert channels_of(rows) == seen
 
 
-def test_every_model_has_a_label():
-    assert list(MODEL_LABELS) == list(MODELS)
+def test_direct_goes_before_the_weights_so_that_the_others_share_all():
+    model = Model(key="u", weigh=u_shaped, exclude_direct=True)
+
+    rows = credits_of(model, journey_of("direct", "a", "b", "direct"))
+
+    assert channels_of(rows) == ["a", "b"]
+    assert [row.credit for row in rows] == [WHOLE // 2] * 2
+    assert [(row.position, row.length) for row in rows] == [(0, 2), (1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("own", "conversions", "seen"),
+    [
+        (None, 0, "abc"),
+        (None, 7, "bc"),
+        (7, 0, "bc"),
+        (0, 7, "abc"),  # its own, even if that is wider
+        (0.5, 0, "c"),
+    ],
+)
+def test_models_own_window_counts_before_the_conversions(own, conversions, seen):
+    window = None if own is None else int(own * DAY_MS)
+    model = Model(key="m", weigh=linear, lookback_ms=window)
+    journey = journey_of("a", "b", "c", days=[30, 7, 0])
+
+    rows = credits_of(model, journey, conversions * DAY_MS)
+
+    assert "".join(channels_of(rows)) == seen
+
+
+def test_nothing_in_the_window_is_unattributed():
+    model = Model(key="m", weigh=linear, lookback_ms=DAY_MS)
+
+    rows = credits_of(model, journey_of("a", "b", days=[30, 7]))
+
+    assert channels_of(rows) == [UNATTRIBUTED]
+
+
+def test_what_is_kept_is_counted_anew():
+    model = Model(key="m", weigh=first_touch, keep=lambda journey: [1, 2])
+
+    (row,) = credits_of(model, journey_of("a", "b", "c"))
+
+    assert (row.channel, row.position, row.length) == ("b", 0, 2)
+
+
+def test_every_preset_has_a_label():
+    assert set(PRESETS) < set(MODEL_LABELS)
+    assert all(key == model.key for key, model in PRESETS.items())
 
 
 @settings(deadline=None)
 @given(
-    model=st.sampled_from(sorted(MODELS)),
-    length=st.integers(0, 200),
-    revenue_minor=st.one_of(st.none(), st.integers(-(10**15), 10**15)),
-    exponent=st.integers(0, 4),
+    key=st.sampled_from(sorted(PRESETS)),
+    journey=journeys(least=0),
+    lookback_ms=st.integers(0, 10**10),
 )
-def test_credits_always_sum_exactly(model, length, revenue_minor, exponent):
-    journey = journey_of(length)
-
-    rows = models.credits(model, journey, revenue_minor, exponent)
+def test_credits_always_sum_exactly(key, journey, lookback_ms):
+    rows = credits_of(PRESETS[key], journey, lookback_ms)
 
     assert sum(row.credit for row in rows) == WHOLE
-    assert all(0 < row.credit <= WHOLE for row in rows)
     assert [row.position for row in rows] == sorted({row.position for row in rows})
-    if revenue_minor is None:
+    if journey.revenue is None:
         assert {row.revenue for row in rows} == {None}
     else:
-        total = sum(row.revenue for row in rows)
-        assert total == revenue_minor * 10 ** (6 - exponent)
+        assert sum(row.revenue for row in rows) == journey.revenue
 
 
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
-def test_reference_case(case, model):
-    touchpoints = [
-        Touchpoint(
-            session_id=index,
-            public_id=f"sess_{index}",
-            channel="email",
-            started_at_ms=seconds * 1000,
-        )
-        for index, seconds in enumerate(case["touches"])
-    ]
-    days = case["lookback_days"]
-    lookback_ms = None if days is None else days * DAY_MS
-    revenue = case["revenue"]
-    minor = None if revenue is None else int(Decimal(revenue) * 100)
+@settings(deadline=None)
+@given(key=st.sampled_from(sorted(PRESETS)), journey=journeys(), more=st.integers(0, 9))
+def test_what_no_window_shows_changes_nothing(key, journey, more):
+    window_ms = 30 * DAY_MS
+    old = journey.times_ms[0] - 31 * DAY_MS
+    longer = journey._replace(
+        channels=("email",) * more + journey.channels,
+        times_ms=[min(old, journey.converted_at_ms - 31 * DAY_MS)] * more
+        + list(journey.times_ms),
+    )
 
-    journey = eligible(touchpoints, case["converted_at"] * 1000, lookback_ms)
-    rows = models.credits(model, journey, minor, 2)
+    def seen(one):
+        rows = credits_of(PRESETS[key], one, window_ms)
+        return [(row.channel, row.credit, row.revenue, row.role) for row in rows]
 
-    assert [touch.session_id for touch in journey] == case["eligible"]
-    if not journey:
-        assert [row.channel for row in rows] == [UNATTRIBUTED]
-        return
-    weights = [Fraction(weight) for weight in MODELS[model](journey)]
-    assert [weight / sum(weights) for weight in weights] == [
-        Fraction(weight) for weight in case["weights"][model]
-    ]
-    shown = [Decimal(0)] * len(journey)
-    for row in rows:
-        shown[row.position] = Decimal(row.revenue or 0) / 10**6
-    if minor is not None:
-        assert shown == [Decimal(part) for part in case["revenue_credits"][model]]
+    assert seen(longer) == seen(journey)
