@@ -1,0 +1,1 @@
+"""The language of custom models: programs that say who gets how much credit."""
