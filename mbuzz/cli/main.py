@@ -11,6 +11,7 @@ from contextlib import suppress
 from mbuzz import __version__
 from mbuzz.cli import (
     accounts,
+    attribute,
     audit,
     classify,
     db,
@@ -18,6 +19,7 @@ from mbuzz.cli import (
     events,
     jobs,
     keys,
+    models,
     reclassify,
     report,
     serve,
@@ -37,11 +39,13 @@ _COMMANDS = (
     audit,
     settings,
     classify,
+    models,
     reclassify,
     db,
     jobs,
     validate,
     report,
+    attribute,
     events,
     spool,
 )

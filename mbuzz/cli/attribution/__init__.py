@@ -1,0 +1,1 @@
+"""Attribution of files: reading journeys, choosing models, telling what was earned."""
