@@ -6,12 +6,13 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
 from mbuzz.cli.console import CliError, add_api_arguments, call_api, table
 
-_MODELS = {"first_touch": "first touch", "last_touch": "last touch", "linear": "linear"}
+_MODELS = ["first_touch", "last_touch", "linear"]
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -28,8 +29,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     channels.add_argument(
         "--model",
         action="append",
-        choices=sorted(_MODELS),
-        help="attribution model, may be repeated (default: all)",
+        metavar="MODEL",
+        help="attribution model, may be repeated, or `all` "
+        f"(default: {', '.join(_MODELS)})",
     )
     channels.add_argument("--from", dest="first", metavar="DATE", help="first day")
     channels.add_argument("--to", dest="last", metavar="DATE", help="last day")
@@ -42,7 +44,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def run(args: argparse.Namespace) -> int:
     """Fetch the report and print it."""
     query = {
-        "model": ",".join(args.model or []),
+        "model": ",".join(_chosen(args.model or _MODELS)),
         "from": args.first,
         "to": args.last,
         "currency": args.currency,
@@ -66,10 +68,11 @@ def run(args: argparse.Namespace) -> int:
 def render(report: Mapping[str, Any]) -> str:
     """Return a channel report as text, models side by side."""
     models: Sequence[str] = report["models"]
+    labels = report.get("model_labels", {})
     currency = report["currency"]
     heads = ["channel", "visits"]
     for model in models:
-        heads += [f"{_MODELS.get(model, model)}", currency]
+        heads += [labels.get(model, model).lower(), currency]
     rows = [
         [
             row["label"],
@@ -86,8 +89,8 @@ def render(report: Mapping[str, Any]) -> str:
         for row in report["rows"]
     ]
     totals = report["totals"]
-    total = [f"{totals['conversions']:,}.00", grouped(_net(totals))]
-    rows.append(["Total", f"{totals['visits']:,}", *(total * len(models))])
+    sums = (cell for model in models for cell in _sums(report, model))
+    rows.append(["Total", f"{totals['visits']:,}", *sums])
     period = report["period"]
     days = f"{period['from']} to {period['to']} ({period['timezone']})"
     lines = [
@@ -100,10 +103,27 @@ def render(report: Mapping[str, Any]) -> str:
         gross = grouped(totals["revenue"])
         given = grouped(refunds)
         lines.append(f"\nAmounts are what is left of {gross} after refunds of {given}.")
+    lines += [
+        f"\n{labels[model]} has not credited all conversions yet."
+        for model in report.get("incomplete_models", ())
+    ]
     for code, count in report["other_currencies"].items():
         lines.append(f"\n{count} conversions in {code} are not in this table:")
         lines.append(f"  mbuzz report channels --currency {code}")
     return "\n".join(lines)
+
+
+def _chosen(models: Sequence[str]) -> Sequence[str]:
+    """Return the models to ask for; none are all."""
+    return [] if "all" in models else models
+
+
+def _sums(report: Mapping[str, Any], model: str) -> tuple[str, str]:
+    """Return what the rows of a model add up to."""
+    shares = [row["credits"][model] for row in report["rows"]]
+    count = sum((Decimal(share["conversions"]) for share in shares), Decimal(0))
+    net = sum((Decimal(_net(share)) for share in shares), Decimal(0))
+    return f"{count:,.2f}", grouped(str(net))
 
 
 def _net(amounts: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from mbuzz import guard
 from mbuzz.clock import SYSTEM_CLOCK, Clock
-from mbuzz.server import gauges, logs
+from mbuzz.server import gauges, logs, model_jobs
 from mbuzz.server import settings as options
 from mbuzz.server.dashboard.pages import Dashboard
 from mbuzz.server.http.api import EVENTS_PATH, Api
@@ -37,7 +37,7 @@ from mbuzz.server.storage.port import Storage
 from mbuzz.server.storage.sqlite import SqliteStorage
 
 # All that is done beside answering; `mbuzz serve` does it, elsewhere `mbuzz jobs run`.
-JOBS: Final[tuple[Job, ...]] = (*erasure.JOBS, *retention.JOBS)
+JOBS: Final[tuple[Job, ...]] = (*erasure.JOBS, *retention.JOBS, *model_jobs.JOBS)
 
 _logger = logging.getLogger("mbuzz.server")
 

@@ -43,6 +43,16 @@ def exponent(currency: str) -> int:
     return _EXPONENTS.get(currency, 2)
 
 
+def millionths(minor: int | None, currency: str) -> int | None:
+    """Return an amount of the smallest unit in millionths of the currency's unit."""
+    return None if minor is None else minor * unit(currency)
+
+
+def unit(currency: str) -> int:
+    """Return how many millionths the smallest unit of *currency* has."""
+    return int(10 ** (6 - exponent(currency)))
+
+
 def currency_code(value: object) -> str:
     """Return an ISO 4217 code in capitals.
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from mbuzz.server import conversion_settings
 from mbuzz.server.account_settings import read_leniently
+from mbuzz.server.model_definitions import STANDARD, Models, models_of
 from mbuzz.server.networks import Networks
 from mbuzz.server.tracking.channel_rules import ChannelRule
 
@@ -51,6 +52,7 @@ class Policy:
     lookback_days: int = conversion_settings.LOOKBACK_DAYS
     lookback_by_type: Mapping[str, int] = field(default_factory=dict)
     counting: Mapping[str, str] = field(default_factory=dict)
+    models: Models = STANDARD
     datacenters: Networks | None = None
 
     def lookback_of(self, conversion_type: str) -> int:
@@ -63,18 +65,28 @@ class Policy:
 
 
 # Settings that are not in here are the jobs'.
-_FIELDS: Final = frozenset(one.name for one in fields(Policy)) - {"datacenters"}
+_FIELDS: Final = frozenset(one.name for one in fields(Policy)) - {
+    "models",
+    "datacenters",
+}
 
 
 @lru_cache(maxsize=1_024)
-def policy_of(currency: str, timezone: str, settings: str) -> Policy:
-    """Return an account's policy, the same object for the same settings (JSON)."""
+def policy_of(
+    currency: str, timezone: str, settings: str, models: str = "[]"
+) -> Policy:
+    """Return an account's policy, the same object for the same settings and models.
+
+    Both are JSON.
+    """
     chosen: dict[str, Any] = dict(read_leniently(_loaded(settings)))
     minutes = chosen.pop("session_timeout", None)
     if minutes is not None:
         chosen["session_timeout_ms"] = minutes * 60_000
     of_policy = {name: value for name, value in chosen.items() if name in _FIELDS}
-    return Policy(currency=currency, timezone=timezone, **of_policy)
+    return Policy(
+        currency=currency, timezone=timezone, models=models_of(models), **of_policy
+    )
 
 
 @lru_cache(maxsize=1_024)

@@ -453,7 +453,7 @@ def test_many_contradictions_are_counted_not_told(mbuzz, database):
 
 def test_damaged_file_is_said(mbuzz, database):
     ((root,),) = execute(
-        database, "SELECT rootpage FROM sqlite_master WHERE name = 'credits_by_model'"
+        database, "SELECT rootpage FROM sqlite_master WHERE name = 'credits_by_time'"
     )
     content = bytearray(database.read_bytes())
     content[(root - 1) * 4096 : root * 4096] = b"\xff" * 4096

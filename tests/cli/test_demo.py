@@ -47,7 +47,7 @@ def test_same_seed_tells_the_same_and_another_seed_does_not(demo):
     assert exit_code == 0, err
     assert "Traceback" not in err
     assert "What the channels earned, " in first
-    assert "Every model agrees with them, to the cent." in first
+    assert "All 11 attribution models agree with them, to the cent." in first
     assert re.search(r"^Total +\d+ +\d+\.00 ", first, re.MULTILINE)
 
     _, again, _ = demo("--seed", 7)
@@ -132,7 +132,7 @@ def test_in_process(mbuzz):
     exit_code, out, err = mbuzz("demo", "--once", "--visitors", 12, "--port", 0)
 
     assert exit_code == 0
-    assert "Every model agrees with them, to the cent." in out
+    assert "All 11 attribution models agree with them, to the cent." in out
     assert "12 visitors, " in err
     assert api.current_client() is None
 
@@ -147,7 +147,7 @@ def test_books_that_differ_are_1(mbuzz, monkeypatch):
     exit_code, out, _ = mbuzz("demo", "--once", "--visitors", 12, "--port", 0)
 
     assert exit_code == 1
-    assert "Every model DIFFERS. That is a bug." in out
+    assert "All 11 attribution models DIFFER. That is a bug." in out
 
 
 def test_what_is_not_delivered_is_one_sentence(mbuzz, monkeypatch):

@@ -16,8 +16,10 @@ def test_list_shows_every_job_and_when_it_is_due(mbuzz, database):
 
     assert (exit_code, err) == (0, "")
     names = [line.split()[0] for line in out.splitlines()[2:]]
-    assert names == ["erasures", "retention", "salts", "accounts"]
-    assert out.count("never") == 4
+    assert names == [
+        *("erasures", "retention", "salts", "accounts", "training", "recrediting")
+    ]
+    assert out.count("never") == 6
 
 
 def test_run_does_what_is_due(mbuzz, database):

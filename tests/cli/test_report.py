@@ -8,6 +8,7 @@ import urllib.request
 import pytest
 
 from mbuzz.cli.report import grouped, render
+from mbuzz.server.attribution.models import PRESETS
 from mbuzz.server.http.wsgi_server import WSGIServer
 
 AD = "https://shop.example/?utm_source=google&utm_medium=cpc"
@@ -94,6 +95,12 @@ def test_options_are_passed_on(report, sold):
     assert said["period"]["from"] == "2020-01-01"
 
 
+def test_all_models_are_those_that_credit(report, sold):
+    _, out, _ = report("--model", "all", "--format", "json")
+
+    assert set(json.loads(out)["models"]) == set(PRESETS)
+
+
 def test_csv_is_the_servers(report, sold):
     _, out, _ = report("--format", "csv")
 
@@ -107,6 +114,7 @@ def test_csv_is_the_servers(report, sold):
     [
         (["--from", "soon"], "from must be a date such as 2026-11-20, got 'soon'"),
         (["--from", "2020-02-01", "--to", "2020-01-01"], "from must not be after to"),
+        (["--model", "magic"], "model must be one of first_touch, last_touch"),
         (["--currency", "x"], "currency must be a code of three letters"),
     ],
 )

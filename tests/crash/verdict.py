@@ -139,10 +139,12 @@ def _session(visitor, session) -> tuple:
 # -- credits, by sending everything to a new backend in the order of its times --
 
 
+# But those that depend on when a model was trained.
 _CREDITS = (
     "SELECT c.public_id, c.revenue_minor, c.currency, t.model, t.channel,"
     " s.started_at_ms, t.credit, t.revenue FROM conversions c"
     " LEFT JOIN credits t ON t.conversion = c.id"
+    " AND t.model NOT IN ('algorithmic', 'markov', 'shapley')"
     " LEFT JOIN sessions s ON s.id = t.session"
 )
 

@@ -142,3 +142,12 @@ def caller():
     yield make
     for app in apps:
         app.close()
+
+
+@pytest.fixture
+def model_shop(caller):
+    """Return a shop of a new backend, and its jobs."""
+    from tests.server.models import ModelShop
+
+    made = caller()
+    return ModelShop(made.app, made.clock)

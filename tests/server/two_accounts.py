@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field
 
 from mbuzz.server import accounts, team
-from mbuzz.server.app import create_app
+from mbuzz.server.app import create_app, scheduler
 from mbuzz.server.ingestion import keys
 from mbuzz.server.model import Tenant
 from mbuzz.server.roles import ROLES
@@ -168,6 +168,10 @@ class Town:
         answered = caller.post("/events", {"events": said(mark)}, **headers)
         assert answered.status == 202
         assert answered.json()["rejected"] == []
+        model = {"name": f"Own {mark}", "base": "last_touch", "lookback_days": 7}
+        if "_live_" in caller.key:  # models are of both environments
+            assert caller.post("/attribution_models", model).status == 201
+        scheduler(self.storage, self.clock).run("training")
 
     def rows(self, tenant, *, both=True):
         """Return all rows of a tenant; *both* also those of both environments."""

@@ -24,13 +24,15 @@ from mbuzz.client import Client
 from mbuzz.clock import SYSTEM_CLOCK
 from mbuzz.config import Config
 from mbuzz.server import bootstrap
-from mbuzz.server.app import create_app
+from mbuzz.server.app import create_app, scheduler
 from mbuzz.server.http.wsgi_server import WSGIServer
+from mbuzz.server.jobs import Scheduler
 from mbuzz.server.settings import ServerSettings
 
 _BROWSERS = 4  # visitors at a time
 _STEP_MS = 40_000  # between two pages of a visit
 _FLUSH_WITHIN = 30.0  # seconds
+_SHOWN = ("first_touch", "linear", "shapley")  # of all, side by side
 
 
 def perform(args: argparse.Namespace) -> int:
@@ -54,7 +56,8 @@ def perform(args: argparse.Namespace) -> int:
                 back.start()
                 first = bootstrap.prepare(app.storage, SYSTEM_CLOCK, live=True)
                 assert first is not None, "the database is new"
-                return _show(args, front, back, first, stopped)
+                jobs = scheduler(app.storage)
+                return _show(args, front, back, jobs, first, stopped)
         finally:
             app.close()
 
@@ -63,6 +66,7 @@ def _show(
     args: argparse.Namespace,
     front: WSGIServer,
     back: WSGIServer,
+    jobs: Scheduler,
     first: bootstrap.FirstStart,
     stopped: Stop,
 ) -> int:
@@ -77,8 +81,9 @@ def _show(
             return 130
         if not client.flush(_FLUSH_WITHIN):
             raise CliError(f"not everything was delivered: {client.stats()}")
+        jobs.run_due()  # which trains the data-driven models
         report = _report(first, back)
-        print(f"\n{render(report)}\n")
+        print(f"\n{render({**report, 'models': _SHOWN})}\n")
         agree = _compare(crowd, report)
         if not args.once:
             _wait(front, back, first, stopped)
@@ -172,8 +177,9 @@ def _compare(crowd: list[Person], report: dict[str, Any]) -> bool:
         f"The shop's own books: {_visits(crowd):,} visits, {len(orders)} orders, "
         f"{money}."
     )
-    verdict = "agrees with them, to the cent." if agree else "DIFFERS. That is a bug."
-    print(f"Every model {verdict}")
+    number = len(report["models"])
+    verdict = "agree with them, to the cent." if agree else "DIFFER. That is a bug."
+    print(f"All {number} attribution models {verdict}")
     return agree
 
 

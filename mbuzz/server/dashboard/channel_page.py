@@ -1,4 +1,4 @@
-"""The report page: which channels brought the conversions, by three models at once."""
+"""The report page: which channels brought the conversions, by some models at once."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _controls(found: Found) -> Html:
         first, last = asked.first, asked.last
     return fill(
         """<form class="controls" method="get" action="/">
-{environment}
+{environment}{models}
 <p class="field"><label for="from">From</label>
 <input id="from" name="from" type="date" value="{first}"{invalid}></p>
 <p class="field"><label for="to">To</label>
@@ -92,6 +92,12 @@ def _controls(found: Found) -> Html:
             '<input type="hidden" name="env" value="{name}">', name=asked.environment
         )
         if asked.environment
+        else None,
+        models=fill(
+            '<input type="hidden" name="models" value="{names}">',
+            names=",".join(asked.models),
+        )
+        if asked.models
         else None,
         first=first,
         last=last,
@@ -139,9 +145,12 @@ def _currency_field(report: ChannelReport) -> Html | None:
 
 def _results(found: Found, report: ChannelReport) -> Html:
     return fill(
-        "{tiles}{notes}{table}{hint}{words}",
+        "{tiles}{notes}{models}{table}{hint}{words}",
         tiles=_tiles(report),
-        notes=filter(None, [_refunds(report), _other_currencies(report)]),
+        notes=filter(
+            None, [_refunds(report), _other_currencies(report), *_incomplete(report)]
+        ),
+        models=_models(found, report) if report.rows else None,
         table=channel_table(report) if report.rows else _nothing(found),
         hint=_no_conversions(report),
         words=_words() if report.rows else None,
@@ -197,6 +206,33 @@ def _refunds(report: ChannelReport) -> Html | None:
         refunds=shown.amount(-report.refunds_minor, report.currency),
         currency=report.currency,
     )
+
+
+def _models(found: Found, report: ChannelReport) -> Html:
+    """Return links that add a model to the table, or take it out."""
+    links = []
+    for key in found.models.active:
+        shown_now = key in report.models
+        if shown_now and len(report.models) == 1:
+            asked = found.asked
+        elif shown_now:
+            asked = found.asked.without_model(key)
+        else:
+            asked = found.asked.with_model(key)
+        name = found.models.definitions[key].name
+        links.append(_choice(asked.path, name, current=shown_now))
+    return fill(
+        '<nav class="choice models" aria-label="Models">{links}</nav>', links=links
+    )
+
+
+def _incomplete(report: ChannelReport) -> Iterator[Html]:
+    for model in report.incomplete:
+        yield fill(
+            '<p class="note">{model} has not credited all of these conversions yet: it '
+            "is being trained, or its credit is being given anew.</p>",
+            model=report.labels[model],
+        )
 
 
 def _nothing(found: Found) -> Html:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mbuzz.server.attribution.journeys import LOOKBACK_DAYS
-from mbuzz.server.attribution.models import MODEL_LABELS
 from mbuzz.server.dashboard import format as shown
 from mbuzz.server.dashboard.html import Html, fill
 from mbuzz.server.model import UNATTRIBUTED
@@ -14,7 +13,17 @@ from mbuzz.server.reporting.channels import ChannelReport, ChannelRow, Share
 _EXPLANATIONS = {
     "first_touch": "gives a conversion to the visit that began its journey.",
     "last_touch": "gives it to the latest visit before it, direct visits included.",
+    "last_non_direct": "gives it to the latest visit that was not direct, if any.",
     "linear": "shares it equally among all visits of the journey.",
+    "time_decay": "gives a visit half as much for every 7 days before the last one.",
+    "u_shaped": "gives 40 % to the first, 40 % to the last, 20 % to those between.",
+    "w_shaped": "gives 30 % to the first, to the one before an event `mql` and to the"
+    " last, 10 % to the others.",
+    "z_shaped": "gives 22.5 % to the first, to those before `mql` and `sql` and to the"
+    " last, 10 % to the others.",
+    "markov": "asks how many conversions would be lost without the channel.",
+    "shapley": "asks how much more often journeys with the channel convert.",
+    "algorithmic": "asks by how much the channel raises the odds of a conversion.",
 }
 _BAR = 4  # height; a width of 100 is the largest share in the table
 
@@ -61,7 +70,7 @@ def _model_headings(report: ChannelReport) -> Iterator[Html]:
         yield fill(
             '<th scope="colgroup" colspan="2" class="group">{swatch}{label}</th>',
             swatch=_swatch(index),
-            label=MODEL_LABELS[model],
+            label=report.labels[model],
         )
 
 
@@ -130,7 +139,7 @@ def _bars(report: ChannelReport, row: ChannelRow) -> Html:
     bars, words = [], []
     for index, model in enumerate(report.models):
         part = _part(report, row.shares[model])
-        words.append(f"{MODEL_LABELS[model]} {shown.percentage(part, total)}")
+        words.append(f"{report.labels[model]} {shown.percentage(part, total)}")
         bars.append(
             fill(
                 '<rect class="{name}" y="{y}" width="{width}" height="{height}"/>',
@@ -168,8 +177,8 @@ def _explanations(report: ChannelReport) -> Html:
             fill(
                 "<li>{swatch}<b>{label}</b> {text}</li>",
                 swatch=_swatch(index),
-                label=MODEL_LABELS[model],
-                text=_EXPLANATIONS[model],
+                label=report.labels[model],
+                text=_EXPLANATIONS.get(model, "is a model of this account's own."),
             )
             for index, model in enumerate(report.models)
         ),

@@ -9,12 +9,15 @@ from urllib.parse import urlencode
 
 from mbuzz.server import money
 from mbuzz.server.model import Tenant
+from mbuzz.server.model_definitions import Models
 from mbuzz.server.reporting.channels import ChannelReport, channel_report
 from mbuzz.server.reporting.period import Period
 from mbuzz.server.storage.port import Stores
 from mbuzz.server.storage.rows.accounts import Account
 
 QUICK_PERIODS = (7, 30, 90)  # days
+SHOWN_MODELS = ("first_touch", "last_touch", "linear")  # if nobody chose
+_MOST_MODELS = 4  # side by side; there are as many colors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +28,7 @@ class Asked:
     first: str = ""
     last: str = ""
     currency: str = ""
+    models: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> Asked:
@@ -35,6 +39,9 @@ class Asked:
             first=query.get("from", "").strip(),
             last=query.get("to", "").strip(),
             currency=query.get("currency", "").strip(),
+            models=tuple(filter(None, query.get("models", "").split(",")))[
+                :_MOST_MODELS
+            ],
         )
 
     @property
@@ -45,13 +52,26 @@ class Asked:
             "from": self.first,
             "to": self.last,
             "currency": self.currency,
+            "models": ",".join(self.models),
         }
-        query = urlencode({name: value for name, value in state.items() if value})
+        query = urlencode(
+            {name: value for name, value in state.items() if value}, safe=","
+        )
         return f"/?{query}" if query else "/"
 
     def in_environment(self, *, live: bool) -> Asked:
         """Return the same question about the other, or the same, data."""
         return replace(self, environment="live" if live else "test")
+
+    def with_model(self, model: str) -> Asked:
+        """Return the same question with one more model; the first makes room for it."""
+        shown = self.models or SHOWN_MODELS
+        return replace(self, models=(*shown, model)[-_MOST_MODELS:])
+
+    def without_model(self, model: str) -> Asked:
+        """Return the same question with one model less."""
+        shown = self.models or SHOWN_MODELS
+        return replace(self, models=tuple(name for name in shown if name != model))
 
     def in_period(self, first: date, last: date) -> Asked:
         """Return the same question about other days."""
@@ -66,6 +86,7 @@ class Found:
     live: bool
     has_events: bool
     today: date
+    models: Models
     report: ChannelReport | None = None
     problem: str | None = None
 
@@ -90,6 +111,7 @@ def find(stores: Stores, account: Account, asked: Asked, now_ms: int) -> Found:
         asked=asked,
         live=live,
         has_events=has_events[live],
+        models=account.policy.models,
         today=Period.parse(None, None, account.timezone, now_ms).last,
     )
     try:
@@ -99,6 +121,8 @@ def find(stores: Stores, account: Account, asked: Asked, now_ms: int) -> Found:
             Period.parse(asked.first, asked.last, account.timezone, now_ms),
             default_currency=account.currency,
             currency=money.currency_code(asked.currency) if asked.currency else None,
+            models=asked.models or SHOWN_MODELS,
+            known=account.policy.models,
         )
     except ValueError as error:
         return replace(found, problem=str(error))

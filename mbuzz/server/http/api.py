@@ -10,6 +10,7 @@ from mbuzz.server.http.access import Access
 from mbuzz.server.http.conversion_api import ConversionApi
 from mbuzz.server.http.deferred import Deferred
 from mbuzz.server.http.intake_api import IntakeApi
+from mbuzz.server.http.models_api import ModelsApi
 from mbuzz.server.http.privacy_api import PrivacyApi
 from mbuzz.server.http.report_api import ReportApi
 from mbuzz.server.http.request import Request
@@ -46,6 +47,7 @@ class Api:
             SessionsApi(storage, clock),
             ConversionApi(storage, clock),
             ReportApi(storage, clock),
+            ModelsApi(storage, clock),
             PrivacyApi(storage, clock),
             self._service,
         )

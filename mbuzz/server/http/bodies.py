@@ -9,6 +9,7 @@ from mbuzz.clock import iso
 from mbuzz.server import money
 from mbuzz.server.ingestion.fields import storable
 from mbuzz.server.model import Credit
+from mbuzz.server.model_definitions import JOURNEYS
 from mbuzz.server.storage.rows.conversions import ConversionRow
 from mbuzz.server.tracking.recorded import (
     ConversionRecorded,
@@ -108,19 +109,23 @@ def standing_warnings(row: ConversionRow) -> list[str]:
 def conversion_body(recorded: ConversionRecorded) -> dict[str, object]:
     """Return a conversion with its credits under every model."""
     row = recorded.conversion
-    by_model: dict[str, list[dict[str, object]]] = {}
+    by_model: dict[str, list[Credit]] = {}
     for credit in recorded.credits:
-        by_model.setdefault(credit.model, []).append(credit_body(credit))
+        by_model.setdefault(credit.model, []).append(credit)
     return {
         "conversion_id": row.public_id,
         "conversion": conversion_summary(row),
-        "attribution_credits": by_model,
+        "attribution_credits": {
+            model: [credit_body(credit) for credit in credits_]
+            for model, credits_ in by_model.items()
+        },
         "attribution": {
             "status": "complete",
             "models": sorted(by_model),
+            "pending": list(recorded.pending),
             "lookback_days": lookback_body(row),
-            "touchpoints": max(
-                (credit.length for credit in recorded.credits), default=0
+            "touchpoints": sum(
+                credit.touchpoint is not None for credit in by_model.get(JOURNEYS, ())
             ),
         },
         "duplicate": recorded.duplicate,

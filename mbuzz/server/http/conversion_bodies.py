@@ -16,7 +16,8 @@ from mbuzz.server.model import Credit, Tenant, Touchpoint
 from mbuzz.server.policy import Policy
 from mbuzz.server.storage.rows.conversions import ConversionRow, RefundRow
 from mbuzz.server.storage.tracking_port import TrackingStore
-from mbuzz.server.tracking.conversions import journey_of
+from mbuzz.server.tracking.conversions import pending_models
+from mbuzz.server.tracking.journeys import known_of
 from mbuzz.server.tracking.refunds import RefundRecorded
 
 _DAY_MS = 86_400_000
@@ -31,9 +32,10 @@ def conversion_in_full(
     source = row
     if standing.inherited_from is not None:
         source = store.conversion(tenant, standing.inherited_from)
-    journey = journey_of(store, tenant, policy, source)
+    journey = known_of(store, tenant, policy, source).within_own_window()
     by_model: dict[str, list[dict[str, object]]] = {}
-    for credit in store.credits(tenant, row.id):
+    credits_ = store.credits(tenant, row.id)
+    for credit in credits_:
         by_model.setdefault(credit.model, []).append(_explained(credit, row))
     return {
         "conversion": {
@@ -54,6 +56,7 @@ def conversion_in_full(
         "attribution": {
             "status": "complete",
             "models": sorted(by_model),
+            "pending": pending_models(policy, credits_),
             "lookback_days": lookback_body(row),
             "touchpoints": len(journey),
             "version": row.attributed_version,
@@ -133,6 +136,7 @@ def _explained(credit: Credit, row: ConversionRow) -> dict[str, object]:
             "position": _position(credit.position, credit.length),
             "index": credit.position,
             "length": credit.length,
+            "role": credit.role or None,
             "days_to_conversion": _days(touchpoint, row) if touchpoint else None,
             "weight": credit.weight,
             "model": credit.model,

@@ -69,6 +69,7 @@ class ReportApi:
                     default_currency=key.account.currency,
                     currency=money.currency_code(currency) if currency else None,
                     models=models,
+                    known=key.account.policy.models,
                     by_refund=booked == "refund",
                 )
             )

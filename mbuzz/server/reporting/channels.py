@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from itertools import chain
 
 from mbuzz.server import money
-from mbuzz.server.attribution.allocation import allocate
-from mbuzz.server.attribution.models import MODELS
+from mbuzz.server.attribution.allocation import in_units
+from mbuzz.server.attribution.weights import WHOLE
 from mbuzz.server.model import CHANNELS, UNATTRIBUTED, Tenant, channel_label
+from mbuzz.server.model_definitions import STANDARD, Models
 from mbuzz.server.reporting.period import Period
 from mbuzz.server.storage.port import ReportStore
 from mbuzz.server.storage.rows.reports import ChannelSum, Totals
@@ -47,12 +48,18 @@ class ChannelRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelReport:
-    """All channels of a period, in one currency."""
+    """All channels of a period, in one currency.
+
+    A model is `incomplete` while it has not credited all of the conversions: it has
+    yet to be trained, or its credit is being given anew.
+    """
 
     period: Period
     currency: str
     other_currencies: Mapping[str, int]  # conversions that this report leaves out
     models: Sequence[str]
+    labels: Mapping[str, str]  # of the models, for people
+    incomplete: Sequence[str]
     rows: Sequence[ChannelRow]
     visits: int
     visitors: int
@@ -76,18 +83,19 @@ def channel_report(
     default_currency: str,
     currency: str | None = None,
     models: Sequence[str] = (),
+    known: Models = STANDARD,
     by_refund: bool = False,
 ) -> ChannelReport:
-    """Return the report; no models named means all of them.
+    """Return the report; no models named means all that credit conversions by now.
 
     Without a *currency* it is the default one, or, where nothing was earned in that,
     the one of most conversions. Amounts of different currencies are never added.
     Refunds are booked on the day of their sale, or *by_refund* on their own.
 
     Raises:
-        ValueError: If a model is unknown.
+        ValueError: If a model is not one of *known*, the account's.
     """
-    chosen = _chosen(models)
+    chosen = _chosen(models, known) or _credited(store, tenant, known)
     span = period.from_ms, period.to_ms
     currencies = dict(store.currencies(tenant, *span))
     if currency is None:
@@ -96,15 +104,23 @@ def channel_report(
             currency = next(iter(currencies))
     totals = store.totals(tenant, *span, currency, by_refund=by_refund)
     sums: dict[str, dict[str, ChannelSum]] = {model: {} for model in chosen}
-    for entry in store.channel_sums(tenant, *span, currency, by_refund=by_refund):
-        if entry.model in sums:
-            sums[entry.model][entry.channel] = entry
+    for entry in store.channel_sums(
+        tenant, *span, currency, chosen, by_refund=by_refund
+    ):
+        sums[entry.model][entry.channel] = entry
     return ChannelReport(
         period=period,
         currency=currency,
         other_currencies={k: v for k, v in currencies.items() if k != currency},
         models=chosen,
-        rows=_rows(sums, totals),
+        labels={model: known.definitions[model].name for model in chosen},
+        incomplete=[
+            model
+            for model in chosen
+            if sum(one.credit for one in sums[model].values())
+            != totals.conversions * WHOLE
+        ],
+        rows=_rows(sums, totals, currency),
         visits=sum(totals.visits.values()),
         visitors=totals.visitors,
         page_views=totals.page_views,
@@ -115,22 +131,30 @@ def channel_report(
     )
 
 
-def _chosen(models: Sequence[str]) -> list[str]:
-    """Return each of *models* once, or all that there are."""
+def _chosen(models: Sequence[str], known: Models) -> list[str]:
+    """Return each of *models* once."""
     for name in models:
-        if name not in MODELS:
-            known = ", ".join(MODELS)
-            raise ValueError(f"model must be one of {known}, got {name!r}")
-    return list(dict.fromkeys(models)) or list(MODELS)
+        if name not in known.definitions:
+            choices = ", ".join(known.definitions)
+            raise ValueError(f"model must be one of {choices}, got {name!r}")
+    return list(dict.fromkeys(models))
+
+
+def _credited(store: ReportStore, tenant: Tenant, known: Models) -> list[str]:
+    """Return the models that have credits, or all that give them at once."""
+    credited = set(store.credited_models(tenant))
+    return [model for model in known.active if model in credited] or [
+        model.key for model in known.rules
+    ]
 
 
 def _rows(
-    sums: Mapping[str, Mapping[str, ChannelSum]], totals: Totals
+    sums: Mapping[str, Mapping[str, ChannelSum]], totals: Totals, currency: str
 ) -> list[ChannelRow]:
     """Return a row for each channel, by what it earned under the last model."""
     present = {*totals.visits, *chain.from_iterable(sums.values())}
     channels = sorted(present, key=lambda name: _ORDER.get(name, len(_ORDER)))
-    shares = {model: _shares(channels, sums[model], totals) for model in sums}
+    shares = {model: _shares(channels, sums[model], currency) for model in sums}
     rows = [
         ChannelRow(
             channel=channel,
@@ -151,26 +175,23 @@ def _rows(
 
 
 def _shares(
-    channels: Sequence[str], sums: Mapping[str, ChannelSum], totals: Totals
+    channels: Sequence[str], sums: Mapping[str, ChannelSum], currency: str
 ) -> dict[str, Share]:
-    """Round a model's exact sums once, so that the rows add up to the totals."""
+    """Round a model's exact sums once, so that the rows add up to its totals."""
     of = [
         sums.get(name, ChannelSum(model="", channel=name, credit=0, revenue=0))
         for name in channels
     ]
-    counts = _round(totals.conversions * 100, [entry.credit for entry in of])
-    amounts = _round(totals.revenue_minor, [entry.revenue for entry in of])
-    refunds = _round(totals.refunds_minor, [max(0, -entry.refunds) for entry in of])
+    unit = money.unit(currency)
+    counts = in_units([entry.credit for entry in of], WHOLE // 100)
+    amounts = in_units([entry.revenue for entry in of], unit)
+    refunds = in_units([max(0, -entry.refunds) for entry in of], unit)
     return {
-        name: Share(conversions=count, revenue_minor=amount, refunds_minor=refund)
+        name: Share(conversions=count, revenue_minor=amount, refunds_minor=-refund)
         for name, count, amount, refund in zip(
             channels, counts, amounts, refunds, strict=True
         )
     }
-
-
-def _round(total: int, parts: Sequence[int]) -> Sequence[int]:
-    return allocate(total, parts) if any(parts) else [0] * len(parts)
 
 
 def amount(report: ChannelReport, minor: int) -> str:

@@ -42,6 +42,8 @@ def report_as_dict(report: ChannelReport) -> dict[str, object]:
         "currency": report.currency,
         "other_currencies": dict(report.other_currencies),
         "models": list(report.models),
+        "model_labels": dict(report.labels),
+        "incomplete_models": list(report.incomplete),
         "refunds_booked_on": "refund" if report.by_refund else "conversion",
         "rows": [
             {

@@ -9,7 +9,8 @@ from mbuzz.server.storage.connection import Connection, Params, Row
 from mbuzz.server.storage.rows.accounts import Account, ApiKey, User
 
 ACCOUNT: Final = (
-    "a.id, a.public_id, a.name, a.currency, a.timezone, a.settings, a.deleted_at_ms"
+    "a.id, a.public_id, a.name, a.currency, a.timezone, a.settings, a.models,"
+    " a.deleted_at_ms"
 )
 KEY: Final = (
     "k.id, k.public_id, k.live, k.hint, k.name, k.created_at_ms, k.last_used_at_ms,"
@@ -28,8 +29,8 @@ def account_of(row: Row) -> Account:
         name=row[2],
         currency=row[3],
         timezone=row[4],
-        policy=policy_of(row[3], row[4], row[5]),
-        deleted_at_ms=row[6],
+        policy=policy_of(row[3], row[4], row[5], row[6]),
+        deleted_at_ms=row[7],
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from mbuzz.server.storage.account_rows import ACCOUNT, account_of
 from mbuzz.server.storage.connection import dump
 from mbuzz.server.storage.key_sql import SqlKeyStore
+from mbuzz.server.storage.model_port import ModelVersion
 from mbuzz.server.storage.rows.accounts import Account, AuditEntry
 from mbuzz.server.storage.user_sql import SqlUserStore
 
@@ -36,6 +37,11 @@ class SqlAccountStore(SqlKeyStore, SqlUserStore):
         sql = f"SELECT {ACCOUNT} FROM accounts a ORDER BY a.id"
         return [account_of(row) for row in self._db.rows(sql, {})]
 
+    def account(self, account_id: int) -> Account:
+        sql = f"SELECT {ACCOUNT} FROM accounts a WHERE a.id = :account_id"
+        ((*row,),) = self._db.rows(sql, {"account_id": account_id})
+        return account_of(tuple(row))
+
     def settings(self, account_id: int) -> Mapping[str, object]:
         """Return what an account has chosen, as it was written."""
         ((text,),) = self._db.rows(
@@ -51,6 +57,47 @@ class SqlAccountStore(SqlKeyStore, SqlUserStore):
             "UPDATE accounts SET settings = :settings WHERE id = :account_id",
             {"account_id": account_id, "settings": dump(dict(settings))},
         )
+
+    def save_models(self, account_id: int, models: str) -> None:
+        """Replace the models that an account has chosen (JSON)."""
+        self._change(
+            "UPDATE accounts SET models = :models WHERE id = :account_id",
+            {"account_id": account_id, "models": models},
+        )
+
+    def add_model_version(self, account_id: int, version: ModelVersion) -> None:
+        self._db.run(
+            "INSERT INTO model_versions (account_id, model, version, definition,"
+            " actor, created_at_ms) VALUES (:account_id, :model, :version,"
+            " :definition, :actor, :at)",
+            {
+                "account_id": account_id,
+                "model": version.model,
+                "version": version.version,
+                "definition": version.definition,
+                "actor": version.actor,
+                "at": version.created_at_ms,
+            },
+        )
+
+    def model_versions(self, account_id: int, model: str) -> Sequence[ModelVersion]:
+        """Return what a model was, the latest first."""
+        rows = self._db.rows(
+            "SELECT model, version, definition, actor, created_at_ms"
+            " FROM model_versions WHERE account_id = :account_id AND model = :model"
+            " ORDER BY version DESC",
+            {"account_id": account_id, "model": model},
+        )
+        return [
+            ModelVersion(
+                model=row[0],
+                version=row[1],
+                definition=row[2],
+                actor=row[3],
+                created_at_ms=row[4],
+            )
+            for row in rows
+        ]
 
     def delete_account(self, account_id: int, now_ms: int) -> bool:
         changed = self._change(

@@ -29,7 +29,7 @@ _OTHERS = (
     " LEFT JOIN identities i ON i.id = c.identity"
     " WHERE c.account_id = :account_id AND c.live = :live"
 )
-_CONVERSION = f"{_COLUMNS} FROM conversions c{_OTHERS}"
+CONVERSION = f"{_COLUMNS} FROM conversions c{_OTHERS}"
 _OF_PEOPLE = (
     f"{_COLUMNS} FROM (SELECT k.id FROM json_each(:identities) j"
     " CROSS JOIN conversions k ON k.identity = j.value"
@@ -45,11 +45,12 @@ _IN_ORDER = f"{_TOUCHPOINT}, v.visitor_id, s.last_event_at_ms, s.landing_url"
 _CREDIT = (
     *("account_id", "live", "conversion", "currency", "converted_at_ms", "model"),
     *("position", "session", "channel", "credit", "revenue", "length", "before_ms"),
-    *("weight", "version"),
+    *("role", "weight", "version"),
 )
 
 
-def _conversion(row: Row) -> ConversionRow:
+def conversion_of(row: Row) -> ConversionRow:
+    """Return the conversion that a row of `CONVERSION` is."""
     return ConversionRow(
         id=row[0],
         public_id=row[1],
@@ -139,16 +140,16 @@ class SqlConversionStore:
 
     def conversion(self, tenant: Tenant, row: int) -> ConversionRow:
         (found,) = self._db.rows(
-            f"{_CONVERSION} AND c.id = :id", {**owner(tenant), "id": row}
+            f"{CONVERSION} AND c.id = :id", {**owner(tenant), "id": row}
         )
-        return _conversion(found)
+        return conversion_of(found)
 
     def find_conversion(
         self, tenant: Tenant, public_id: str, dedupe_key: str | None
     ) -> ConversionRow | None:
         row = first(
             self._db.rows(
-                f"{_CONVERSION}"
+                f"{CONVERSION}"
                 " AND (c.public_id = :public_id OR c.dedupe_key = :dedupe_key)"
                 " ORDER BY c.id LIMIT 1",
                 {
@@ -158,7 +159,7 @@ class SqlConversionStore:
                 },
             )
         )
-        return _conversion(row) if row else None
+        return conversion_of(row) if row else None
 
     def conversion_details(
         self, tenant: Tenant, row: int
@@ -198,7 +199,7 @@ class SqlConversionStore:
             f"{_OF_PEOPLE} AND c.converted_at_ms >= :from_ms AND c.frozen = 0",
             {**owner(tenant), **_people(identities, visitors), "from_ms": from_ms},
         )
-        return [_conversion(row) for row in rows]
+        return [conversion_of(row) for row in rows]
 
     def valid_conversions_until(
         self,
@@ -225,7 +226,7 @@ class SqlConversionStore:
                 "conversion_type": conversion_type,
             },
         )
-        return [_conversion(row) for row in rows]
+        return [conversion_of(row) for row in rows]
 
     def linked_visitors(
         self, tenant: Tenant, identities: Iterable[int]
@@ -297,11 +298,27 @@ class SqlConversionStore:
             },
         )
 
+    def replace_credits_of(
+        self,
+        tenant: Tenant,
+        conversion: ConversionRow,
+        models: Collection[str],
+        credits_: Collection[Credit],
+    ) -> None:
+        """Replace a conversion's credits under some models."""
+        for model in models:
+            self._db.run(
+                f"DELETE FROM credits WHERE {TENANT} AND conversion = :conversion"
+                " AND model = :model",
+                {**owner(tenant), "conversion": conversion.id, "model": model},
+            )
+        self._db.insert("credits", _CREDIT, _credit_rows(tenant, conversion, credits_))
+
     def credits(self, tenant: Tenant, conversion: int) -> Sequence[Credit]:
         """Return a conversion's credits; of visits no longer kept with empty ids."""
         rows = self._db.rows(
             "SELECT c.model, c.position, c.credit, c.revenue, c.length, c.weight,"
-            " c.version, c.channel, c.converted_at_ms - c.before_ms,"
+            " c.version, c.role, c.channel, c.converted_at_ms - c.before_ms,"
             f" {_TOUCHPOINT} FROM credits c LEFT JOIN sessions s ON s.id = c.session"
             " WHERE c.account_id = :account_id AND c.live = :live"
             " AND c.conversion = :conversion ORDER BY c.model, c.position",
@@ -316,7 +333,8 @@ class SqlConversionStore:
                 length=row[4],
                 weight=row[5],
                 version=row[6],
-                touchpoint=_credited(row[7], row[8], row[9:]),
+                role=row[7],
+                touchpoint=_credited(row[8], row[9], row[10:]),
             )
             for row in rows
         ]
@@ -353,6 +371,7 @@ def _credit_rows(
                 credit.revenue,
                 credit.length,
                 at_ms - visit.started_at_ms if visit else None,
+                credit.role,
                 credit.weight,
                 credit.version,
             )

@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from mbuzz.server.storage.credit_hours_sql import ANEW_CREDITS, WRONG_CREDITS
 from mbuzz.server.storage.errors import StorageError
 from mbuzz.server.storage.schema import migrate, migrations, schema_version
 from mbuzz.server.storage.truth_sql import broken_truths
@@ -152,8 +153,8 @@ def repair(path: str) -> int:
         try:
             raw.execute("PRAGMA synchronous = FULL")
             raw.execute("BEGIN IMMEDIATE")
-            wrong = sum(1 for sql in WRONG for _ in raw.execute(sql))
-            for statement in ANEW:
+            wrong = sum(1 for sql in (*WRONG, WRONG_CREDITS) for _ in raw.execute(sql))
+            for statement in (*ANEW, *ANEW_CREDITS):
                 raw.execute(statement)
             raw.execute("COMMIT")
         except sqlite3.Error as error:

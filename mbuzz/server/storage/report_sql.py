@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -9,20 +10,35 @@ from mbuzz.server.model import Tenant
 from mbuzz.server.storage.connection import TENANT, Connection, owner
 from mbuzz.server.storage.quality_sql import SqlQualityStore
 from mbuzz.server.storage.rows.reports import ChannelSum, Totals
-from mbuzz.server.storage.visits_sql import visits
+from mbuzz.server.storage.visits_sql import visits, whole_hours
 
 _CONVERTED = f"{TENANT} AND converted_at_ms >= :from_ms AND converted_at_ms < :to_ms"
-
 _REFUNDED = f"{TENANT} AND refunded_at_ms >= :from_ms AND refunded_at_ms < :to_ms"
-# Every model that has credits, one look for each: the index has them by model, then by
-# time, so without a model the credits of all times were read.
+_OF_MODELS = "currency = :currency AND model IN (SELECT value FROM json_each(:models))"
+_REVENUE = "COALESCE(SUM(revenue / 1000000), 0), COALESCE(SUM(revenue % 1000000), 0)"
+
+# A look for each model: the index has them by model first, and there are few.
 _MODELS = (
-    f"models (model) AS (SELECT MIN(model) FROM credits WHERE {TENANT}"
-    " UNION ALL SELECT (SELECT MIN(c.model) FROM credits c"
+    f"WITH RECURSIVE models (model) AS (SELECT MIN(model) FROM credit_hours"
+    f" WHERE {TENANT} UNION ALL SELECT (SELECT MIN(c.model) FROM credit_hours c"
     " WHERE c.account_id = :account_id AND c.live = :live AND c.model > models.model)"
     " FROM models WHERE models.model IS NOT NULL)"
+    " SELECT model FROM models WHERE model IS NOT NULL"
 )
-_REVENUE = "COALESCE(SUM(revenue / 1000000), 0), COALESCE(SUM(revenue % 1000000), 0)"
+_EDGE = (
+    " UNION ALL SELECT model, channel, credit, COALESCE(revenue, 0) / 1000000,"
+    " COALESCE(revenue, 0) % 1000000 FROM credits INDEXED BY credits_by_time"
+    f" WHERE {TENANT} AND {_OF_MODELS}"
+)
+# Whole hours are counted beforehand, what is before and after them is not.
+_CREDITED = (
+    "SELECT model, channel, SUM(credit), SUM(units), SUM(millionths) FROM ("
+    "SELECT model, channel, credit, units, millionths FROM credit_hours"
+    f" WHERE {TENANT} AND {_OF_MODELS} AND hour >= :first_hour AND hour < :end_hour"
+    f"{_EDGE} AND converted_at_ms >= :from_ms AND converted_at_ms < :whole_ms"
+    f"{_EDGE} AND converted_at_ms >= :rest_ms AND converted_at_ms < :to_ms"
+    ") GROUP BY model, channel"
+)
 
 
 def _period(tenant: Tenant, from_ms: int, to_ms: int) -> dict[str, object]:
@@ -36,17 +52,26 @@ class SqlReportStore(SqlQualityStore):
         super().__init__(connection)
         self._db = connection
 
+    def credited_models(self, tenant: Tenant) -> Sequence[str]:
+        """Return the models under which any conversion has credits."""
+        return [row[0] for row in self._db.rows(_MODELS, owner(tenant))]
+
     def channel_sums(
         self,
         tenant: Tenant,
         from_ms: int,
         to_ms: int,
         currency: str,
+        models: Sequence[str],
         *,
         by_refund: bool = False,
     ) -> Sequence[ChannelSum]:
         # Whole units apart from millionths: together they could overflow 64 bits.
-        params = {**_period(tenant, from_ms, to_ms), "currency": currency}
+        params = {
+            **whole_hours(tenant, from_ms, to_ms),
+            "currency": currency,
+            "models": json.dumps(list(models)),
+        }
         found = {
             (row[0], row[1]): ChannelSum(
                 model=row[0],
@@ -54,17 +79,12 @@ class SqlReportStore(SqlQualityStore):
                 credit=row[2],
                 revenue=row[3] * 1_000_000 + row[4],
             )
-            for row in self._db.rows(
-                f"WITH RECURSIVE {_MODELS} SELECT model, channel, SUM(credit),"
-                f" {_REVENUE} FROM models CROSS JOIN credits USING (model)"
-                f" WHERE {_CONVERTED} AND currency = :currency GROUP BY model, channel",
-                params,
-            )
+            for row in self._db.rows(_CREDITED, params)
         }
         when = _REFUNDED if by_refund else _CONVERTED
         for model, channel, units, rest in self._db.rows(
             f"SELECT model, channel, {_REVENUE} FROM refund_credits"
-            f" WHERE {when} AND currency = :currency GROUP BY model, channel",
+            f" WHERE {when} AND {_OF_MODELS} GROUP BY model, channel",
             params,
         ):
             earned = found.get(

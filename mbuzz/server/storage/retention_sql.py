@@ -30,6 +30,9 @@ OF_TENANTS: Final = {
     "sessions": "id",
     "session_hours": "hour, channel",
     "return_hours": "hour",
+    "credit_hours": "model, hour, currency, channel",
+    "trainings": "id",
+    "recredits": "model",
     "groups": "id",
     "group_calls": "call_id",
     "identities": "id",
@@ -46,6 +49,7 @@ OF_ACCOUNTS: Final = {
     "users": "id",
     "api_keys": "id",
     "audit": "id",
+    "model_versions": "model, version",
 }
 
 # That nothing is known of the visitor `v`, who may have been in a group, or another id.
@@ -253,7 +257,7 @@ class SqlPrivacyStore(
         values = {"account_id": account_id, "most": most}
         for table, key in OF_ACCOUNTS.items():
             deleted = self._db.run(
-                f"DELETE FROM {table} WHERE account_id = :account_id AND {key} IN"
+                f"DELETE FROM {table} WHERE account_id = :account_id AND ({key}) IN"
                 f" (SELECT {key} FROM {table} WHERE account_id = :account_id"
                 " LIMIT :most)",
                 values,

@@ -16,6 +16,7 @@ from mbuzz.server.storage.connection import Params, Row
 from mbuzz.server.storage.errors import TooLongError
 from mbuzz.server.storage.job_sql import SqlJobStore
 from mbuzz.server.storage.port import Stores
+from mbuzz.server.storage.recredit_sql import SqlModelStore
 from mbuzz.server.storage.report_sql import SqlReportStore
 from mbuzz.server.storage.retention_sql import SqlPrivacyStore
 from mbuzz.server.storage.tracking_sql import SqlTrackingStore
@@ -88,6 +89,7 @@ class SqlStores:
         self.bulk = SqlBulkStore(connection)
         self.reports = SqlReportStore(connection)
         self.privacy = SqlPrivacyStore(connection)
+        self.models = SqlModelStore(connection)
         self.jobs = SqlJobStore(connection)
         self.until = inf  # the monotonic moment from which it has taken too long
 

@@ -13,6 +13,7 @@ from mbuzz.server.model import (
     Touchpoint,
     TrackCall,
 )
+from mbuzz.server.storage.model_port import TrainedStore
 from mbuzz.server.storage.privacy_port import SaltStore, SuppressionStore
 from mbuzz.server.storage.rows.bulk import BulkRows, LinkRow, Tail
 from mbuzz.server.storage.rows.conversions import (
@@ -31,7 +32,7 @@ from mbuzz.server.storage.rows.events import (
 )
 
 
-class TrackingStore(SuppressionStore, SaltStore, Protocol):
+class TrackingStore(SuppressionStore, SaltStore, TrainedStore, Protocol):
     """What happened, to whom."""
 
     def reply(
@@ -206,11 +207,28 @@ class TrackingStore(SuppressionStore, SaltStore, Protocol):
     def touchpoints_of_visitor(
         self, tenant: Tenant, visitor: int, from_ms: int, until_ms: int
     ) -> Sequence[Touchpoint]: ...
+    def milestones_of_identities(
+        self,
+        tenant: Tenant,
+        identities: Iterable[int],
+        names: Iterable[str],
+        until_ms: int,
+    ) -> Mapping[str, int]: ...
+    def milestones_of_visitor(
+        self, tenant: Tenant, visitor: int, names: Iterable[str], until_ms: int
+    ) -> Mapping[str, int]: ...
     def replace_credits(
         self,
         tenant: Tenant,
         conversion: ConversionRow,
         standing: Standing,
+        credits_: Collection[Credit],
+    ) -> None: ...
+    def replace_credits_of(
+        self,
+        tenant: Tenant,
+        conversion: ConversionRow,
+        models: Collection[str],
         credits_: Collection[Credit],
     ) -> None: ...
     def credits(self, tenant: Tenant, conversion: int) -> Sequence[Credit]: ...

@@ -24,12 +24,14 @@ from mbuzz.server.storage.event_sql import (
 )
 from mbuzz.server.storage.group_sql import SqlGroupStore
 from mbuzz.server.storage.identity_sql import SqlIdentityStore
+from mbuzz.server.storage.milestone_sql import SqlMilestoneStore
 from mbuzz.server.storage.refund_sql import SqlRefundStore
 from mbuzz.server.storage.rows.events import EventRow, NewEvent, StoredEvent, event_hour
 from mbuzz.server.storage.salt_sql import SqlSaltStore
 from mbuzz.server.storage.session_sql import SqlSessionStore
 from mbuzz.server.storage.source_sql import SqlSourceStore
 from mbuzz.server.storage.suppression_sql import SqlSuppressionStore
+from mbuzz.server.storage.training_sql import SqlTrainedStore
 
 _EVENT = (
     "id, session, event_id, occurred_at_ms, url, event_type, client_session_id,"
@@ -59,6 +61,8 @@ class SqlTrackingStore(
     SqlSourceStore,
     SqlSuppressionStore,
     SqlRefundStore,
+    SqlMilestoneStore,
+    SqlTrainedStore,
     SqlSaltStore,
 ):
     """`TrackingStore` in SQL; all but events and replies is in the bases."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from mbuzz.server import money
+from mbuzz.server.storage.credit_hours_sql import WRONG_CREDITS
 from mbuzz.server.storage.visits_sql import (
     WRONG_HOURS,
     WRONG_PREVIOUS,
@@ -114,6 +115,12 @@ TRUTHS: Final = (
         " `mbuzz db repair` looks anew",
         WRONG_PREVIOUS,
         "session_hours",
+    ),
+    Truth(
+        "the hour number {} counts, under model {} for {}, {} credits of {} billionths,"
+        " its credits are {} of {}; `mbuzz db repair` counts anew",
+        WRONG_CREDITS,
+        "credit_hours",
     ),
     Truth(
         "event {} is in a session that is unknown or another visitor's",

@@ -49,11 +49,15 @@ class Visits(NamedTuple):
     visitors: int
 
 
-def visits(db: Connection, tenant: Tenant, from_ms: int, to_ms: int) -> Visits:
-    """Count the sessions that began in a period, their pages and their visitors."""
+def whole_hours(tenant: Tenant, from_ms: int, to_ms: int) -> dict[str, object]:
+    """Return the parameters of a period whose whole hours were counted beforehand.
+
+    Those are from `first_hour` until `end_hour`; what is before them ends at
+    `whole_ms`, what is after them begins at `rest_ms`.
+    """
     first_hour, end_hour = -(-from_ms // _HOUR_MS), to_ms // _HOUR_MS
     whole_ms = min(first_hour * _HOUR_MS, to_ms)
-    period = {
+    return {
         **owner(tenant),
         "from_ms": from_ms,
         "to_ms": to_ms,
@@ -62,6 +66,11 @@ def visits(db: Connection, tenant: Tenant, from_ms: int, to_ms: int) -> Visits:
         "whole_ms": whole_ms,
         "rest_ms": max(end_hour * _HOUR_MS, whole_ms),
     }
+
+
+def visits(db: Connection, tenant: Tenant, from_ms: int, to_ms: int) -> Visits:
+    """Count the sessions that began in a period, their pages and their visitors."""
+    period = whole_hours(tenant, from_ms, to_ms)
     rows = db.rows(_VISITS, period)
     by_channel = {channel: sessions for channel, sessions, _ in rows}
     # A visitor's first session of a period is the one whose previous is not in it.

@@ -1,19 +1,24 @@
-"""Conversions: the journey before each, and the credits that follow from it."""
+"""Conversions: the credits that follow from the journey before each."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from itertools import groupby
+from operator import attrgetter
 
 from mbuzz.server import money
 from mbuzz.server.attribution import models
-from mbuzz.server.attribution.journeys import eligible, lookback_ms
+from mbuzz.server.attribution.models import Model
 from mbuzz.server.attribution.refunds import taken_back
-from mbuzz.server.model import Credit, Tenant, Touchpoint
+from mbuzz.server.model import Credit, Tenant
+from mbuzz.server.model_definitions import milestone_name
 from mbuzz.server.policy import Policy
 from mbuzz.server.storage.rows.conversions import ConversionRow
 from mbuzz.server.storage.tracking_port import TrackingStore
-from mbuzz.server.tracking.people import identity_of, owner_of, person
+from mbuzz.server.tracking.journeys import known_of
+from mbuzz.server.tracking.people import owner_of, person
 from mbuzz.server.tracking.standing import standing_of
+from mbuzz.server.tracking.trained import trained_models
 
 
 def attribute(
@@ -26,115 +31,106 @@ def attribute(
     """
     if conversion.frozen and conversion.voided_at_ms is None:
         # Anew its credits would go to whoever is left.
-        journey = journey_of(store, tenant, policy, conversion)
-        counted = conversion.standing.counted
-        _take_back(store, tenant, conversion, journey, counted=counted)
-        return store.credits(tenant, conversion.id)
+        credits_ = store.credits(tenant, conversion.id)
+        _take_back(store, tenant, conversion, credits_)
+        return credits_
     standing, acquisition = standing_of(store, tenant, policy, conversion)
-    credits_: list[Credit] = []
-    journey = ()
+    credits_ = []
     if standing.counted:
-        journey = journey_of(store, tenant, policy, acquisition or conversion)
-        decimals = money.exponent(conversion.currency)
-        for model in models.MODELS:
-            credits_ += models.credits(
-                model, journey, conversion.revenue_minor, decimals
-            )
+        used = _in_force(store, tenant, policy)
+        credits_ = _credits(store, tenant, policy, conversion, acquisition, used)
     store.replace_credits(tenant, conversion, standing, credits_)
-    _take_back(store, tenant, conversion, journey, counted=standing.counted)
+    _take_back(store, tenant, conversion, credits_)
     return credits_
+
+
+def pending_models(policy: Policy, credits_: Collection[Credit]) -> list[str]:
+    """Return the models that have yet to be trained before they credit a conversion.
+
+    One that has no credits under any model is not in the totals, and waits for none.
+    """
+    credited = {credit.model for credit in credits_}
+    learned = [one.key for one in policy.models.learned]
+    return sorted(key for key in learned if credited and key not in credited)
+
+
+def is_milestone(policy: Policy, conversion: ConversionRow) -> bool:
+    """Tell whether a model asks for conversions of this type on the way to others."""
+    return milestone_name(conversion.conversion_type) in policy.models.asked_for
+
+
+def credit_under(
+    store: TrackingStore,
+    tenant: Tenant,
+    policy: Policy,
+    conversion: ConversionRow,
+    keys: Collection[str],
+) -> None:
+    """Work out and keep a conversion's credits under some models, and leave the others.
+
+    Under a model that is not in force there are none.
+    """
+    credits_: list[Credit] = []
+    standing = conversion.standing
+    if standing.counted and conversion.attributed_version:
+        acquisition = None
+        if standing.inherited_from is not None:
+            acquisition = store.conversion(tenant, standing.inherited_from)
+        used = [
+            model for model in _in_force(store, tenant, policy) if model.key in keys
+        ]
+        credits_ = _credits(store, tenant, policy, conversion, acquisition, used)
+    store.replace_credits_of(tenant, conversion, keys, credits_)
+    if conversion.refunded_minor:
+        _take_back(store, tenant, conversion, store.credits(tenant, conversion.id))
+
+
+def _in_force(store: TrackingStore, tenant: Tenant, policy: Policy) -> list[Model]:
+    return [*policy.models.rules, *trained_models(store, tenant, policy.models)]
+
+
+def _credits(
+    store: TrackingStore,
+    tenant: Tenant,
+    policy: Policy,
+    conversion: ConversionRow,
+    acquisition: ConversionRow | None,
+    used: Sequence[Model],
+) -> list[Credit]:
+    """Return a conversion's credits, by the journey before *acquisition* if given."""
+    known = known_of(store, tenant, policy, acquisition or conversion)
+    revenue = money.millionths(conversion.revenue_minor, conversion.currency)
+    journey = known.journey._replace(revenue=revenue)
+    return [
+        credit
+        for model in used
+        for credit in models.credited(
+            model, journey, known.touchpoints, known.lookback_ms
+        )
+    ]
 
 
 def _take_back(
     store: TrackingStore,
     tenant: Tenant,
     conversion: ConversionRow,
-    journey: Sequence[Touchpoint],
-    *,
-    counted: bool,
+    credits_: Sequence[Credit],
 ) -> None:
     """Keep what the conversion's refunds take back of its credits."""
     if not conversion.refunded_minor:
         return
-    assert conversion.revenue_minor is not None, "only revenue can be refunded"
     refunds = store.refunds(tenant, conversion.id)
+    amounts = [
+        refund.amount_minor * money.unit(conversion.currency) for refund in refunds
+    ]
     taken: dict[int, list[Credit]] = {refund.id: [] for refund in refunds}
-    for model in models.MODELS if counted else ():
-        parts = taken_back(
-            model,
-            journey,
-            conversion.revenue_minor,
-            [refund.amount_minor for refund in refunds],
-            money.exponent(conversion.currency),
-        )
+    for _, of_model in groupby(credits_, key=attrgetter("model")):
+        parts = taken_back(list(of_model), amounts)
         for refund, part in zip(refunds, parts, strict=True):
             taken[refund.id] += part
     store.replace_refund_credits(
         tenant, conversion, [(refund, taken[refund.id]) for refund in refunds]
     )
-
-
-def journey_of(
-    store: TrackingStore, tenant: Tenant, policy: Policy, conversion: ConversionRow
-) -> Sequence[Touchpoint]:
-    """Return the visits before a conversion, as far as its window reaches.
-
-    Where some are no longer kept, they are as its credits remember them.
-    """
-    if conversion.frozen:
-        return _remembered(store.credits(tenant, conversion.id))
-    window_ms = lookback_ms(conversion.lookback_days)
-    at_ms = conversion.converted_at_ms
-    from_ms = at_ms - window_ms if window_ms is not None else 0
-    return eligible(
-        _touchpoints(store, tenant, policy, conversion, from_ms), at_ms, window_ms
-    )
-
-
-def _remembered(credits_: Sequence[Credit]) -> Sequence[Touchpoint]:
-    """Return the journey that credits tell of; what got none stands in as direct."""
-    length = max((credit.length for credit in credits_), default=0)
-    known = {c.position: c.touchpoint for c in credits_ if c.touchpoint}
-    if not known:
-        return ()
-    earliest = min(touchpoint.started_at_ms for touchpoint in known.values())
-    stand_in = Touchpoint(
-        session_id=0, public_id="", channel="direct", started_at_ms=earliest
-    )
-    return [known.get(position, stand_in) for position in range(length)]
-
-
-def _touchpoints(
-    store: TrackingStore,
-    tenant: Tenant,
-    policy: Policy,
-    conversion: ConversionRow,
-    from_ms: int,
-) -> Sequence[Touchpoint]:
-    """Return the sessions of the person who converted, on every device.
-
-    The visit in which it happened counts even if the browser was somebody else's when
-    that visit began.
-    """
-    at_ms, visitor = conversion.converted_at_ms, conversion.visitor
-    identity = identity_of(store, tenant, conversion)
-    if identity is None:
-        if visitor is None:
-            return []
-        return store.touchpoints_of_visitor(tenant, visitor, from_ms, at_ms)
-    group = store.group(tenant, store.root(tenant, identity))
-    found = {
-        touchpoint.session_id: touchpoint
-        for touchpoint in store.touchpoints_of_identities(tenant, group, from_ms, at_ms)
-    }
-    if visitor is not None:
-        current = store.session_covering(
-            tenant, visitor, at_ms, policy.session_timeout_ms
-        )
-        if current is not None and current.id not in found:
-            own = store.touchpoints_of_visitor(tenant, visitor, from_ms, at_ms)
-            found.update((t.session_id, t) for t in own if t.session_id == current.id)
-    return list(found.values())
 
 
 def attribute_again(

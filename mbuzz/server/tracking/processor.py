@@ -12,6 +12,7 @@ from mbuzz.server.model import (
     Tenant,
     TrackCall,
 )
+from mbuzz.server.model_definitions import milestone_name
 from mbuzz.server.policy import Policy
 from mbuzz.server.storage.rows.conversions import ConversionRow, NewConversion
 from mbuzz.server.storage.rows.events import NewEvent
@@ -24,6 +25,8 @@ from mbuzz.server.tracking.conversions import (
     attribute_again,
     attribute_covered,
     attribute_with_others,
+    is_milestone,
+    pending_models,
 )
 from mbuzz.server.tracking.cookieless import COOKIELESS, discreet, of_today
 from mbuzz.server.tracking.pages import Page, flags_of, page_of
@@ -156,6 +159,13 @@ def _record(
     session_id = None
     if visitor is not None and reason is None:
         session_id = _into_session(store, tenant, policy, call, visitor, row, page)
+    if reason is None and milestone_name(call.event_type) in policy.models.asked_for:
+        attribute_again(
+            *(store, tenant, policy),
+            visitor=visitor,
+            identity=identity,
+            from_ms=call.occurred_at_ms,
+        )
     return EventRecorded(
         event_id=call.event_id,
         event_type=call.event_type,
@@ -350,7 +360,7 @@ def _record_conversion(
     )
     assert row is not None, "one writer: the key was free a moment ago"
     conversion = store.conversion(tenant, row)
-    if affects_others(conversion):
+    if affects_others(conversion) or is_milestone(policy, conversion):
         attribute_with_others(store, tenant, policy, conversion)
         credits_ = store.credits(tenant, row)
     else:
@@ -358,6 +368,7 @@ def _record_conversion(
     return ConversionRecorded(
         conversion=store.conversion(tenant, row),
         credits=credits_,
+        pending=pending_models(policy, credits_),
         unknown_user=unknown_user,
     )
 
@@ -374,9 +385,11 @@ def _repeated_conversion(
     differs = (known.revenue_minor, known.currency) != amount
     if differs:
         store.flag_conversion(tenant, known.id, "amount_differs")
+    credits_ = store.credits(tenant, known.id)
     return ConversionRecorded(
         conversion=known,
-        credits=store.credits(tenant, known.id),
+        credits=credits_,
+        pending=pending_models(policy, credits_),
         duplicate=True,
         amount_differs=differs,
     )

@@ -45,11 +45,13 @@ class GroupRecorded:
 class ConversionRecorded:
     """A conversion is stored, with its credits under every model.
 
+    `pending`: the models that have not learned yet what to credit.
     `unknown_user`: no user, or more than one, has the e-mail that was named.
     """
 
     conversion: ConversionRow
     credits: Sequence[Credit]
+    pending: Sequence[str] = ()
     duplicate: bool = False
     amount_differs: bool = False
     unknown_user: bool = False

@@ -1,5 +1,6 @@
 """The report page as somebody in front of it sees it."""
 
+import html
 import re
 from decimal import Decimal
 
@@ -7,8 +8,9 @@ import pytest
 
 from mbuzz import ids
 from mbuzz.server.attribution.journeys import LOOKBACK_DAYS
-from mbuzz.server.attribution.models import MODELS
+from mbuzz.server.attribution.models import MODEL_LABELS
 from mbuzz.server.dashboard import channel_table
+from mbuzz.server.dashboard.report_query import SHOWN_MODELS
 from mbuzz.server.ingestion import keys
 from mbuzz.server.passwords import hash_password
 from tests.server.dashboard.client import (
@@ -91,7 +93,7 @@ def test_the_table_can_be_read_by_a_screen_reader(shop):
     page = shop.open.get("/").text
 
     assert '<caption id="channels">' in page
-    assert page.count('scope="colgroup"') == len(MODELS)
+    assert page.count('scope="colgroup"') == len(SHOWN_MODELS)
     assert len(re.findall(r"<th(?! scope=)", page.replace("<thead", ""))) == 0
     for name in re.findall(r'<(?:input|select) id="(\w+)"', page):
         assert f'<label for="{name}">' in page
@@ -100,11 +102,49 @@ def test_the_table_can_be_read_by_a_screen_reader(shop):
 def test_every_model_is_explained(shop):
     text = shown(shop.open.get("/").text)
 
-    assert set(channel_table._EXPLANATIONS) == set(MODELS)
-    for explanation in channel_table._EXPLANATIONS.values():
-        assert explanation in text
+    assert set(channel_table._EXPLANATIONS) == set(MODEL_LABELS)
+    for model in SHOWN_MODELS:
+        assert channel_table._EXPLANATIONS[model] in text
     assert f"in the {LOOKBACK_DAYS} days before a conversion" in text
     assert "Unattributed are conversions without any visit before them." in text
+
+
+def models_of(page):
+    """Return the links that choose models: label, address, chosen."""
+    (nav,) = re.findall(r'<nav class="choice models".*?</nav>', page, re.DOTALL)
+    found = re.findall(r'<a href="([^"]+)"( aria-current="true")?>([^<]+)<', nav)
+    return {label: (html.unescape(path), bool(mark)) for path, mark, label in found}
+
+
+def test_models_are_chosen_by_links_that_keep_the_rest(shop):
+    start = models_of(shop.open.get("/?env=live").text)
+    assert [label for label, (_, chosen) in start.items() if chosen] == [
+        *("First touch", "Last touch", "Linear")
+    ]
+
+    page = shop.open.get(start["U-shaped"][0]).text
+
+    assert "U-shaped</th>" in page
+    assert page.count('scope="colgroup"') == 4
+    assert 'name="models" value="first_touch,last_touch,linear,u_shaped"' in page
+    fewer = models_of(page)["First touch"][0]
+    assert fewer == "/?env=live&models=last_touch,linear,u_shaped"
+    fifth = models_of(page)["Time decay"][0]
+    assert fifth.endswith("=last_touch,linear,u_shaped,time_decay")
+    alone = shop.open.get("/?models=linear").text
+    assert models_of(alone)["Linear"] == ("/?models=linear", True)
+
+
+def test_unknown_model_in_the_address_is_said(shop):
+    text = shown(shop.open.get("/?models=magic").text)
+
+    assert "Model must be one of first_touch, last_touch" in text
+
+
+def test_model_that_is_not_trained_says_so(shop):
+    text = shown(shop.open.get("/?models=linear,markov").text)
+
+    assert "Markov chain has not credited all of these conversions yet" in text
 
 
 def test_the_page_loads_nothing_from_elsewhere_and_has_no_script_or_style(shop):

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mbuzz import __version__, protocol
+from mbuzz.server.attribution.models import PRESETS
 from mbuzz.server.storage import group_commit, sqlite
 from mbuzz.server.storage.errors import StorageBusyError
 from tests.processes import PATIENCE
@@ -547,7 +548,8 @@ def test_conversion_answers_with_its_credits(shop):
     }
     assert said["attribution"] == {
         "status": "complete",
-        "models": ["first_touch", "last_touch", "linear"],
+        "models": sorted(PRESETS),
+        "pending": ["algorithmic", "markov", "shapley"],
         "lookback_days": 90,
         "touchpoints": 1,
     }

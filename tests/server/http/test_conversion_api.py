@@ -2,6 +2,7 @@
 
 import pytest
 
+from mbuzz.server.attribution.models import PRESETS
 from tests.server.calls import AD, VISITOR, batch, page
 
 
@@ -25,7 +26,8 @@ def test_CV13_answer_has_the_credits_at_once(shop):
 
     assert sold["attribution"] == {
         "status": "complete",
-        "models": ["first_touch", "last_touch", "linear"],
+        "models": sorted(PRESETS),
+        "pending": ["algorithmic", "markov", "shapley"],
         "lookback_days": 90,
         "touchpoints": 1,
     }
@@ -75,6 +77,7 @@ def test_CV17_every_credit_says_why(shop):
             "position": position,
             "index": index,
             "length": 3,
+            "role": None,
             "days_to_conversion": days,
             "weight": 1.0,
             "model": "linear",

@@ -112,7 +112,8 @@ class PrivateShop(Shop):
 
         def read(stores):
             period = (self.tenant, 0, 2**60, "USD")
-            sums = stores.reports.channel_sums(*period)
+            models = stores.reports.credited_models(self.tenant)
+            sums = stores.reports.channel_sums(*period, models)
             totals = stores.reports.totals(*period)
             return sums, totals.conversions, totals.revenue_minor
 

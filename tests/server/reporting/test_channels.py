@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mbuzz.server.attribution.models import MODELS
+from mbuzz.server.attribution.models import PRESETS
 from mbuzz.server.model import CHANNELS, Tenant
 from mbuzz.server.reporting.channels import amount, hundredths
 
@@ -56,7 +56,7 @@ def test_rows_add_up_to_totals_under_every_model_in_every_currency(new_shop, sal
 
         assert report.conversions == len(sold)
         assert report.revenue_minor == sum(minor or 0 for minor in sold)
-        assert set(report.models) == set(MODELS)
+        assert set(report.models) == set(PRESETS)
         assert_adds_up(report)
         assert report.other_currencies.keys() == {c for _, c, _ in sales} - {currency}
 

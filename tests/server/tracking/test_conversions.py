@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from mbuzz.server import money
 from mbuzz.server.attribution.journeys import LOOKBACK_DAYS
-from mbuzz.server.attribution.models import MODELS, WHOLE
+from mbuzz.server.attribution.models import PRESETS
+from mbuzz.server.attribution.weights import WHOLE
 from mbuzz.server.model import AliasCall, IdentifyCall, RefundCall
 from mbuzz.server.policy import Policy
 from mbuzz.server.storage.connection import owner
@@ -50,11 +51,14 @@ def test_CV4_journey_is_every_visit_until_the_conversion(shop):
     bought = shop.convert(210, "v")
 
     third = 333_333_333
-    assert by_model(shop, bought) == {
-        "first_touch": [("paid_search", WHOLE)],
-        "last_touch": [("direct", WHOLE)],
-        "linear": [("paid_search", third + 1), ("email", third), ("direct", third)],
-    }
+    given = by_model(shop, bought)
+    assert given.keys() == PRESETS.keys()
+    assert given["first_touch"] == [("paid_search", WHOLE)]
+    assert given["last_touch"] == [("direct", WHOLE)]
+    assert given["last_non_direct"] == [("email", WHOLE)]
+    assert given["linear"] == [
+        *(("paid_search", third + 1), ("email", third), ("direct", third))
+    ]
 
 
 def test_CV4_visits_of_strangers_do_not_count(shop):
@@ -84,7 +88,7 @@ def test_CV6_without_touchpoint_all_of_it_is_unattributed(shop):
 
     assert [row[2:] for row in credits_of(shop, bought.conversion)] == [
         (None, "unattributed", WHOLE, 12_340_000)
-    ] * len(MODELS)
+    ] * len(PRESETS)
     assert {credit.channel for credit in bought.credits} == {"unattributed"}
 
 
@@ -393,7 +397,7 @@ def everything(shop):
 
 def check_sums(shop, row):
     """Check that a conversion's credits are whole, and what refunds take of them."""
-    for model in MODELS:
+    for model in PRESETS:
         parts = shop.rows(
             "SELECT position, credit, revenue FROM credits WHERE $tenant"
             " AND conversion = :row AND model = :model",

@@ -4,6 +4,7 @@ from itertools import permutations
 
 import pytest
 
+from mbuzz.server.attribution.models import PRESETS
 from mbuzz.server.model import Tenant
 from mbuzz.server.tracking.recorded import Refused
 
@@ -111,7 +112,7 @@ def test_i_merge_unites_journeys_and_keeps_counts(shop):
     assert shop.journey(one) == shop.journey(two) == ["paid_search", "email"]
     assert shop.rows("SELECT count(*) FROM conversions WHERE $tenant") == [(2,)]
     assert shop.rows("SELECT sum(credit) FROM credits WHERE $tenant") == [
-        (2 * 3 * 10**9,)
+        (2 * len(PRESETS) * 10**9,)
     ]
 
 

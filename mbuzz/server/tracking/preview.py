@@ -1,0 +1,84 @@
+"""A model tried out on an account's own conversions, beside another one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from mbuzz.server import money
+from mbuzz.server.attribution.models import Model
+from mbuzz.server.attribution.preview import Sums
+from mbuzz.server.attribution.trained import restore
+from mbuzz.server.model import Tenant
+from mbuzz.server.model_definitions import Definition, among, definition_of
+from mbuzz.server.policy import Policy
+from mbuzz.server.storage.port import Stores
+from mbuzz.server.tracking.journeys import known_of
+
+
+class UntrainedError(ValueError):
+    """A data-driven model was to be tried that has not learned anything yet."""
+
+
+class Tried(NamedTuple):
+    """What came of it: the sums under each model, of how many conversions.
+
+    `more` says that the period has others, which are older.
+    """
+
+    sums: Sequence[Sums]
+    conversions: int
+    more: bool
+
+
+def as_model(
+    stores: Stores, tenant: Tenant, definition: Definition, version: int | None = None
+) -> tuple[Definition, Model]:
+    """Return a definition and its model; a data-driven one as of a training, or now.
+
+    Raises:
+        UntrainedError: If it has not been trained, or not that often.
+    """
+    if not definition.learns:
+        return definition, definition.model()
+    training = stores.models.training(tenant, definition.key, version)
+    if training is None or not training.state:
+        raise UntrainedError(
+            f"{definition.key} has not been trained"
+            f"{'' if version is None else f' {version} times'} on this data; "
+            "`mbuzz jobs run training` trains it, and `mbuzz serve` does by itself"
+        )
+    then = definition_of(training.definition)
+    learned = restore(then.base, json.loads(training.state))
+    return then, then.weighing(learned.weigh, training.version)
+
+
+def try_out(
+    stores: Stores,
+    tenant: Tenant,
+    policy: Policy,
+    tried: Sequence[tuple[Definition, Model]],
+    span: tuple[int, int],
+    currency: str,
+    most: int,
+) -> Tried:
+    """Credit the latest conversions of a period under some models, and keep nothing.
+
+    At most *most* of those in *currency*; *span* is [from, to) in milliseconds.
+    """
+    models = among([one for one, _ in tried], [model for _, model in tried])
+    found = stores.models.recent_conversions(tenant, *span, currency, most + 1)
+    sums = [Sums(model) for model in models.rules]
+    for conversion in found[:most]:
+        source = conversion
+        if conversion.standing.inherited_from is not None:
+            source = stores.tracking.conversion(
+                tenant, conversion.standing.inherited_from
+            )
+        known = known_of(stores.tracking, tenant, policy, source, models)
+        revenue = money.millionths(conversion.revenue_minor, conversion.currency)
+        journey = known.journey._replace(revenue=revenue)
+        for one in sums:
+            one.add(journey, known.lookback_ms)
+    return Tried(sums, len(found[:most]), len(found) > most)
