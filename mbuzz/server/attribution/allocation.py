@@ -39,6 +39,10 @@ def share_out(total: int, parts: Sequence[int], whole: int) -> list[int]:
         shares = [0] * len(parts)
         shares[parts.index(1)] = total
         return shares
+    if whole == len(parts) and 0 not in parts:  # the same to each
+        share, left = divmod(size, whole)
+        shares = [share + 1] * left + [share] * (whole - left)
+        return shares if total >= 0 else [-share for share in shares]
     shares = [size * part // whole for part in parts]
     left = size - sum(shares)
     if left:

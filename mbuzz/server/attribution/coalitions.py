@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from math import factorial, lcm
+from math import comb, lcm
 from operator import add, mul
 from typing import Final, NamedTuple, TypeAlias
 
@@ -81,10 +81,9 @@ def member_weights(members: int, players: int) -> tuple[float, float]:
     The Shapley value of a player is the sum over coalitions of their worth, times the
     first if he is in it, else less the second.
     """
-    outsiders = players - members
-    orders = factorial(players)
-    gain = factorial(members - 1) * factorial(outsiders) / orders if members else 0.0
-    cost = factorial(members) * factorial(outsiders - 1) / orders if outsiders else 0.0
+    others = players - 1
+    gain = 1 / (players * comb(others, members - 1)) if members else 0.0
+    cost = 1 / (players * comb(others, members)) if members < players else 0.0
     return gain, cost
 
 

@@ -114,7 +114,7 @@ def train(table: PathTable, order: int = 1) -> MarkovModel:
 
 def _share(part: float, total: int) -> float:
     """Return *part* of *total*, within what rounding blurs; of nothing none."""
-    return min(max(part / total, 0.0), 1.0) if total > 0 else 0.0
+    return min(max(part / total, 0.0), 1.0) if total else 0.0
 
 
 def _shared(total: int, effects: Mapping[str, float]) -> dict[str, float]:

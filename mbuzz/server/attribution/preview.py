@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -93,14 +93,3 @@ class Sums:
             channel = journey.channels[index]
             self.credit[channel] += weights.credits[place]
             self.revenue[channel] += revenues[place]
-
-
-def on_journeys(
-    models: Iterable[Model], journeys: Iterable[tuple[Journey, int]]
-) -> list[Sums]:
-    """Return what channels get of *journeys*, each with its own window, under each."""
-    sums = [Sums(model) for model in models]
-    for journey, lookback_ms in journeys:
-        for one in sums:
-            one.add(journey, lookback_ms)
-    return sums

@@ -15,8 +15,8 @@ from mbuzz.server.attribution.windows import WalkCounts, count_walks
 
 # So few states are taken out one by one.
 _FEW: Final = 300
-# Of states and their moves, each time they are gone through: some seconds' work.
-_MOST_STEPS: Final = 200_000_000
+# Of states and their moves, each time they are gone through: up to a minute's work.
+_MOST_STEPS: Final = 600_000_000
 _STEPS_OF_STATE: Final = 20  # as moves count
 
 

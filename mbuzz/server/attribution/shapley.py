@@ -183,7 +183,8 @@ def train(table: PathTable) -> ShapleyModel:
 def _values(bits: Sequence[int], worths: Mapping[int, float]) -> list[float]:
     """Return the Shapley value of each player, given all *worths* that are not 0."""
     players = len(bits)
-    weights = [member_weights(members, players) for members in range(players + 1)]
+    sizes = {mask.bit_count() for mask in worths}
+    weights = {members: member_weights(members, players) for members in sizes}
     found, base = [0.0] * players, 0.0
     for mask, worth in worths.items():
         gain, cost = weights[mask.bit_count()]

@@ -17,7 +17,7 @@ def channel_totals(
 ) -> dict[str, tuple[int, int]]:
     """Return each channel's conversions, in billionths, and revenue, in millionths.
 
-    These are the sums of what `credits` gives for each of the *journeys* that
+    These are the sums of what `credited` gives for each of the *journeys* that
     converted, to the last digit; what it leaves unattributed is a channel here. The
     channels are sorted.
     """
@@ -38,6 +38,11 @@ def channel_totals(
                 continue
             weights = division.weights
             channels = tuple([channels[position] for position in division.positions])
+        if weights.whole == 1:  # all of it to one
+            channel = channels[weights.parts.index(1)]
+            credit_of[channel] += WHOLE
+            revenue_of[channel] += revenue or 0
+            continue
         amounts = weights.revenues(revenue) if revenue else repeat(0)
         for channel, credit, amount in zip(
             channels, weights.credits, amounts, strict=False

@@ -298,6 +298,23 @@ def test_null_player_gets_nothing():
     assert weights.credits[0] < weights.credits[1]
 
 
+def test_thousands_of_channels_in_one_journey_are_no_matter():
+    path = tuple(f"c{n}" for n in range(10_000))
+    table = PathTable()
+    table.add(path, conversions=1)
+
+    weights = shapley.train(table).weigh(Journey(path, [0] * len(path), 1))
+
+    assert set(weights.credits) == {WHOLE // len(path)}
+
+
+def test_effects_on_revenue_are_shares_where_all_was_given_back():
+    table = PathTable()
+    table.add(("a", "b"), conversions=2, revenue=-10, nulls=1)
+
+    assert markov.train(table).channel_revenue() == {"a": -5.0, "b": -5.0}
+
+
 def test_channels_that_do_the_same_get_the_same():
     table = PathTable()
     for path, conversions in {"a": 3, "b": 3, "ab": 5, "c": 1}.items():

@@ -167,7 +167,9 @@ def _multiplying(statements: Sequence[Statement]) -> Weigh:
     if recency is not None and not factors:
         days = recency.half_life.milliseconds / UNITS_MS["day"]
         return partial(time_decay, half_life_days=float(days))
-    share = None if recency is None else _recently(recency)
+    # What weights may make of it: so much finer are shares by recency here.
+    spread = sum(max(above, below).bit_length() for _, above, below in factors)
+    share = None if recency is None else _recently(recency, spread)
     scale = math.prod(factor.denominator for factor in factors)
 
     def weigh_by_weights(journey: Journey) -> Weights:
@@ -175,7 +177,7 @@ def _multiplying(statements: Sequence[Statement]) -> Weigh:
         parts, whole = [1] * touches.size, scale
         if share is not None:
             amounts, _ = share(journey, range(touches.size))
-            parts, whole = list(amounts), scale * _FINENESS
+            parts, whole = list(amounts), scale * _FINENESS << spread
         for choose, numerator, denominator in factors:
             chosen = choose(touches)
             for position in positions(chosen):
@@ -290,11 +292,11 @@ def _sharing(sharing: Sharing | None) -> _Share:
     return lambda _, those: ((1,) * len(those), len(those))
 
 
-def _recently(recency: Recency) -> _Share:
+def _recently(recency: Recency, spread: int = 0) -> _Share:
     """Return how touchpoints share by age.
 
-    Ages are counted from the youngest that shares, which changes no share and leaves
-    one at least that is not too small for a float.
+    Ages are counted from the youngest that shares, which changes no share. Amounts are
+    in 2 to the power of *spread* times `_FINENESS`, whatever a float could hold.
 
     Source: ``2 ** (-age / half_life)``.
     """
@@ -304,9 +306,17 @@ def _recently(recency: Recency) -> _Share:
         times_ms = journey.times_ms
         last_ms = times_ms[those[-1]]
         amounts = [
-            int(math.exp2((times_ms[position] - last_ms) / half_life_ms) * _FINENESS)
+            _halved((times_ms[position] - last_ms) / half_life_ms, spread)
             for position in those
         ]
         return amounts, sum(amounts)
 
     return share
+
+
+def _halved(exponent: float, spread: int) -> int:
+    """Return 2 to an *exponent* of 0 or less as a whole number, see `_recently`."""
+    whole = math.floor(exponent)
+    amount = int(math.exp2(exponent - whole) * _FINENESS)
+    shift = whole + spread
+    return amount << shift if shift >= 0 else amount >> -shift

@@ -178,6 +178,19 @@ def test_weights_are_exact_however_many_multiply():
     assert found[0] / found[1] == ratio
 
 
+@pytest.mark.parametrize("half_lives", [60, 70, 600, 5000])
+def test_recency_is_as_exact_however_large_weights_are(half_lives):
+    heavier = ["weight not last_touch by 1000"] * (half_lives // 10)
+    source = model(*heavier[:60], "distribute by recency(1 day)")
+    one = journey(("a", half_lives + 0.5), ("b", 0))
+
+    found = compile_program(source).divide(one).weights.credits
+
+    weight = Fraction(1000) ** len(heavier[:60]) / 2**half_lives
+    old = float(weight) * 0.5**0.5
+    assert found[0] / WHOLE == pytest.approx(old / (old + 1), abs=2e-9)
+
+
 def test_of_a_journey_that_is_too_long_the_latest_count():
     size = MOST_TOUCHES + 3
     times_ms = [CONVERTED_AT_MS - size + n for n in range(size)]
