@@ -85,7 +85,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         metavar="TIME",
         type=_moment_ms,
         help="from when back the lookback of journeys without a conversion reaches, a "
-        "date or seconds since 1970 (default: from the last touch of each)",
+        "date or seconds since 1970 (default: all their touches count)",
     )
     parser.add_argument(
         "--exclude-direct",

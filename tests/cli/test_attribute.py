@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mbuzz.cli.attribution.chosen_models import NAMES
+from mbuzz.server.attribution import removal
 from tests.cli.terminal import on_terminal
 from tests.processes import environment
 
@@ -535,3 +536,15 @@ def test_every_model_gives_away_exactly_what_there_was(attribute, drawn, order):
 
     assert_reconciled(json.loads(out))
     assert out == again
+
+
+# -- estimates --
+
+
+def test_estimated_effects_are_named(attribute, models, monkeypatch):
+    monkeypatch.setattr(removal, "_MOST_STEPS", 0)
+    options = ("--model", "markov", "--order", "2")
+
+    assert models([TWO_TOUCHES], *options)["markov"]["estimated"] == ["direct", "email"]
+    assert "too long: direct, email." in attribute([TWO_TOUCHES], *options)[1]
+    assert "estimated" not in models([TWO_TOUCHES], "--model", "markov")["markov"]

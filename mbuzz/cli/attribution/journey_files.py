@@ -27,8 +27,8 @@ class Reading:
 
     Attributes:
         lookback_ms: How far back the window of a conversion reaches; 0 is no limit.
-        as_of_ms: Where the windows of journeys without a conversion end; None is with
-            the last touch of each.
+        as_of_ms: Where the windows of journeys without a conversion end; with None
+            they have no window: a file does not know what was going on when.
         separator: What is between the channels of a path.
         skip_bad: Whether lines that cannot be read are counted instead of refused.
     """
@@ -142,7 +142,7 @@ class _Reader:
         """Return the path of a journey without a conversion, in its window."""
         lookback_ms, end_ms = self._reading.lookback_ms, self._reading.as_of_ms
         if end_ms is None:
-            end_ms = max(times_ms, default=0)
+            end_ms, lookback_ms = max(times_ms, default=0), 0
         elif lookback_ms:
             lookback_ms -= 1  # a window that ends now begins after, not at, its edge
         return tuple(channels[n] for n in _within(times_ms, end_ms, lookback_ms))

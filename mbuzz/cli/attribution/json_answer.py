@@ -70,6 +70,8 @@ def _model(earned: Earnings) -> dict[str, Any]:
             },
         }
         entry["removal_effects"] = dict(chain.removal_effects)
+        if chain.estimated:
+            entry["estimated"] = list(chain.estimated)
     if earned.fitted.fallback:
         entry["fallback"] = True
     return entry

@@ -150,6 +150,11 @@ def _chain(earned: Earnings, chain: MarkovModel) -> Iterator[str]:
         "tables above\ndo; the report, ChannelAttribution's, shares all of them by "
         "removal effect."
     )
+    if chain.estimated:
+        yield (
+            "Removal effects that are estimates, since exact ones would have taken "
+            f"too long: {', '.join(chain.estimated)}."
+        )
 
 
 def credit_lines(sample: Sample, found: Mapping[str, Earnings]) -> Iterator[str]:

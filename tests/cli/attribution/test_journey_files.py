@@ -65,7 +65,7 @@ def test_journeys_without_a_conversion_are_counted_by_path(a_file):
 @pytest.mark.parametrize(
     ("as_of", "paths"),
     [
-        (None, {("c6", "c9"): 1, ("c1",): 1}),  # each until its own last touch
+        (None, {("c1", "c6", "c9"): 1, ("c1",): 1}),
         (9, {("c9",): 1, (): 1}),  # the edge is a touch's, and not in the window
         (8, {("c6",): 1, (): 1}),
     ],
