@@ -1,6 +1,7 @@
 """SQL that compares what credits come to by the hour with the credits, for operators.
 
-Triggers of the schema keep `credit_hours`; reports read it.
+Triggers of the schema keep `credit_hours`, and by these `credit_days`; reports read
+both.
 """
 
 from __future__ import annotations
@@ -34,9 +35,23 @@ WRONG_CREDITS: Final = f"""
         OR SUM(kept_rest) <> SUM(told_rest)
 """
 
+_DAYS: Final = """
+    SELECT account_id, live, model, hour / 24 AS day, currency, channel,
+        SUM(credits) AS credits, SUM(credit) AS credit, SUM(units) AS units,
+        SUM(millionths) AS millionths
+    FROM credit_hours GROUP BY 1, 2, 3, 4, 5, 6
+"""
+# Days that are not what their hours are, or that have none: number, model, channel.
+WRONG_DAYS: Final = f"""
+    SELECT DISTINCT day, model, channel FROM (
+        SELECT * FROM (SELECT * FROM credit_days EXCEPT {_DAYS})
+        UNION ALL SELECT * FROM ({_DAYS} EXCEPT SELECT * FROM credit_days))
+"""
+
 # What makes them anew, in this order.
 ANEW_CREDITS: Final = (
     "DELETE FROM credit_hours",
+    "DELETE FROM credit_days",
     f"""INSERT INTO credit_hours (account_id, live, model, hour, currency, channel,
         credits, credit, units, millionths) {_TOLD}""",
 )

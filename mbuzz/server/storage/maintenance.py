@@ -9,7 +9,11 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from mbuzz.server.storage.credit_hours_sql import ANEW_CREDITS, WRONG_CREDITS
+from mbuzz.server.storage.credit_hours_sql import (
+    ANEW_CREDITS,
+    WRONG_CREDITS,
+    WRONG_DAYS,
+)
 from mbuzz.server.storage.errors import StorageError
 from mbuzz.server.storage.schema import migrate, migrations, schema_version
 from mbuzz.server.storage.truth_sql import broken_truths
@@ -153,7 +157,11 @@ def repair(path: str) -> int:
         try:
             raw.execute("PRAGMA synchronous = FULL")
             raw.execute("BEGIN IMMEDIATE")
-            wrong = sum(1 for sql in (*WRONG, WRONG_CREDITS) for _ in raw.execute(sql))
+            wrong = sum(
+                1
+                for sql in (*WRONG, WRONG_CREDITS, WRONG_DAYS)
+                for _ in raw.execute(sql)
+            )
             for statement in (*ANEW, *ANEW_CREDITS):
                 raw.execute(statement)
             raw.execute("COMMIT")

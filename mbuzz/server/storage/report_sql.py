@@ -30,11 +30,15 @@ _EDGE = (
     " COALESCE(revenue, 0) % 1000000 FROM credits INDEXED BY credits_by_time"
     f" WHERE {TENANT} AND {_OF_MODELS}"
 )
-# Whole hours are counted beforehand, what is before and after them is not.
+_COUNTED = "SELECT model, channel, credit, units, millionths FROM"
+_IN_HOURS = f" UNION ALL {_COUNTED} credit_hours WHERE {TENANT} AND {_OF_MODELS}"
+# Whole days and hours are counted beforehand, what is before and after them is not.
 _CREDITED = (
     "SELECT model, channel, SUM(credit), SUM(units), SUM(millionths) FROM ("
-    "SELECT model, channel, credit, units, millionths FROM credit_hours"
-    f" WHERE {TENANT} AND {_OF_MODELS} AND hour >= :first_hour AND hour < :end_hour"
+    f"{_COUNTED} credit_days WHERE {TENANT} AND {_OF_MODELS}"
+    " AND day >= :first_day AND day < :end_day"
+    f"{_IN_HOURS} AND hour >= :first_hour AND hour < :whole_hour"
+    f"{_IN_HOURS} AND hour >= :rest_hour AND hour < :end_hour"
     f"{_EDGE} AND converted_at_ms >= :from_ms AND converted_at_ms < :whole_ms"
     f"{_EDGE} AND converted_at_ms >= :rest_ms AND converted_at_ms < :to_ms"
     ") GROUP BY model, channel"
@@ -43,6 +47,24 @@ _CREDITED = (
 
 def _period(tenant: Tenant, from_ms: int, to_ms: int) -> dict[str, object]:
     return {**owner(tenant), "from_ms": from_ms, "to_ms": to_ms}
+
+
+def _whole_days(tenant: Tenant, from_ms: int, to_ms: int) -> dict[str, int]:
+    """Return the parameters of `whole_hours`, and of the whole days among them.
+
+    Those are from `first_day` until `end_day`; what is before them ends at
+    `whole_hour`, what is after them begins at `rest_hour`.
+    """
+    period = whole_hours(tenant, from_ms, to_ms)
+    first_day, end_day = -(-period["first_hour"] // 24), period["end_hour"] // 24
+    whole_hour = min(first_day * 24, period["end_hour"])
+    return {
+        **period,
+        "first_day": first_day,
+        "end_day": end_day,
+        "whole_hour": whole_hour,
+        "rest_hour": max(end_day * 24, whole_hour),
+    }
 
 
 class SqlReportStore(SqlQualityStore):
@@ -56,6 +78,14 @@ class SqlReportStore(SqlQualityStore):
         """Return the models under which any conversion has credits."""
         return [row[0] for row in self._db.rows(_MODELS, owner(tenant))]
 
+    def crediting(self, tenant: Tenant) -> Sequence[str]:
+        """Return the models whose credit is being given anew."""
+        rows = self._db.rows(
+            f"SELECT model FROM recredits WHERE {TENANT} AND finished_at_ms IS NULL",
+            owner(tenant),
+        )
+        return [row[0] for row in rows]
+
     def channel_sums(
         self,
         tenant: Tenant,
@@ -68,7 +98,7 @@ class SqlReportStore(SqlQualityStore):
     ) -> Sequence[ChannelSum]:
         # Whole units apart from millionths: together they could overflow 64 bits.
         params = {
-            **whole_hours(tenant, from_ms, to_ms),
+            **_whole_days(tenant, from_ms, to_ms),
             "currency": currency,
             "models": json.dumps(list(models)),
         }

@@ -31,6 +31,7 @@ OF_TENANTS: Final = {
     "session_hours": "hour, channel",
     "return_hours": "hour",
     "credit_hours": "model, hour, currency, channel",
+    "credit_days": "model, day, currency, channel",
     "trainings": "id",
     "recredits": "model",
     "groups": "id",

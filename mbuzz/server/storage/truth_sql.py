@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from mbuzz.server import money
-from mbuzz.server.storage.credit_hours_sql import WRONG_CREDITS
+from mbuzz.server.storage.credit_hours_sql import WRONG_CREDITS, WRONG_DAYS
 from mbuzz.server.storage.visits_sql import (
     WRONG_HOURS,
     WRONG_PREVIOUS,
@@ -121,6 +121,12 @@ TRUTHS: Final = (
         " its credits are {} of {}; `mbuzz db repair` counts anew",
         WRONG_CREDITS,
         "credit_hours",
+    ),
+    Truth(
+        "the day number {} does not count, under model {} for {}, what its hours do;"
+        " `mbuzz db repair` counts anew",
+        WRONG_DAYS,
+        "credit_days",
     ),
     Truth(
         "event {} is in a session that is unknown or another visitor's",

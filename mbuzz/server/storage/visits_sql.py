@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from mbuzz.server.model import Tenant
-from mbuzz.server.storage.connection import TENANT, Connection, owner
+from mbuzz.server.storage.connection import TENANT, Connection
 
 _HOUR_MS: Final = 3_600_000
 
@@ -49,7 +49,7 @@ class Visits(NamedTuple):
     visitors: int
 
 
-def whole_hours(tenant: Tenant, from_ms: int, to_ms: int) -> dict[str, object]:
+def whole_hours(tenant: Tenant, from_ms: int, to_ms: int) -> dict[str, int]:
     """Return the parameters of a period whose whole hours were counted beforehand.
 
     Those are from `first_hour` until `end_hour`; what is before them ends at
@@ -58,7 +58,8 @@ def whole_hours(tenant: Tenant, from_ms: int, to_ms: int) -> dict[str, object]:
     first_hour, end_hour = -(-from_ms // _HOUR_MS), to_ms // _HOUR_MS
     whole_ms = min(first_hour * _HOUR_MS, to_ms)
     return {
-        **owner(tenant),
+        "account_id": tenant.account_id,
+        "live": int(tenant.live),
         "from_ms": from_ms,
         "to_ms": to_ms,
         "first_hour": first_hour,

@@ -8,7 +8,11 @@ from contextlib import closing
 import pytest
 
 from mbuzz.server.attribution.models import PRESETS
-from mbuzz.server.storage.credit_hours_sql import ANEW_CREDITS, WRONG_CREDITS
+from mbuzz.server.storage.credit_hours_sql import (
+    ANEW_CREDITS,
+    WRONG_CREDITS,
+    WRONG_DAYS,
+)
 from mbuzz.server.storage.schema import migrate, migrations
 from mbuzz.server.storage.sqlite import SqliteStorage
 from tests.server.privacy.people import START, Backend
@@ -136,6 +140,7 @@ def test_hours_follow_any_statement():
                 raw.execute(f"DELETE FROM credits WHERE {some}")
 
             assert raw.execute(WRONG_CREDITS).fetchall() == []
+            assert raw.execute(WRONG_DAYS).fetchall() == []
 
 
 def test_sums_of_the_largest_amounts_do_not_overflow():
@@ -165,9 +170,16 @@ def test_wrong_hours_are_found_and_counted_anew():
         ):
             raw.execute(wrong)
             assert raw.execute(WRONG_CREDITS).fetchall()
+            assert not raw.execute(WRONG_DAYS).fetchall()
+            raw.execute("UPDATE credit_days SET millionths = millionths + 1")
+            raw.execute(
+                "INSERT INTO credit_days VALUES (1, 1, 'm', 9, 'X', 'x', 1, 1, 1, 1)"
+            )
+            assert raw.execute(WRONG_DAYS).fetchall()
             for statement in ANEW_CREDITS:
                 raw.execute(statement)
             assert raw.execute("SELECT * FROM credit_hours").fetchall() == before
+            assert not raw.execute(WRONG_DAYS).fetchall()
 
 
 def test_migration_counts_credits_and_owes_the_new_models_to_all():
@@ -192,6 +204,7 @@ def test_migration_counts_credits_and_owes_the_new_models_to_all():
         assert raw.execute("SELECT units, millionths FROM credit_hours").fetchall() == [
             (2, 500_000)
         ]
+        assert raw.execute(WRONG_DAYS).fetchall() == []
         owed = raw.execute(
             "SELECT model, reached, last, live FROM recredits"
         ).fetchall()

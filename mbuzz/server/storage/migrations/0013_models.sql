@@ -31,15 +31,15 @@ CREATE TABLE trainings (
     UNIQUE (account_id, live, model, version)
 );
 
--- Models under which all conversions are to be credited anew: those up to `reached`
--- are, of those that there were when it was asked for, up to `last`.
+-- Models under which all conversions are to be credited anew, from from_ms on: those up
+-- to `reached` are; when it was asked for there were those up to `last`.
 CREATE TABLE recredits (
     account_id INTEGER NOT NULL,
     live INTEGER NOT NULL,
     model TEXT NOT NULL,
     reached INTEGER NOT NULL,
     last INTEGER NOT NULL,
-    asked_at_ms INTEGER NOT NULL,
+    from_ms INTEGER NOT NULL,
     finished_at_ms INTEGER,
     PRIMARY KEY (account_id, live, model)
 ) WITHOUT ROWID;
@@ -70,6 +70,55 @@ SELECT account_id, live, model, converted_at_ms / 3600000, currency, channel, CO
     SUM(credit), SUM(COALESCE(revenue, 0) / 1000000),
     SUM(COALESCE(revenue, 0) % 1000000)
 FROM credits GROUP BY 1, 2, 3, 4, 5, 6;
+
+-- The same by the day (UTC), kept by triggers on the hours.
+CREATE TABLE credit_days (
+    account_id INTEGER NOT NULL,
+    live INTEGER NOT NULL,
+    model TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    currency TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    credits INTEGER NOT NULL,
+    credit INTEGER NOT NULL,
+    units INTEGER NOT NULL,
+    millionths INTEGER NOT NULL,
+    PRIMARY KEY (account_id, live, model, day, currency, channel)
+) WITHOUT ROWID;
+INSERT INTO credit_days
+SELECT account_id, live, model, hour / 24, currency, channel, SUM(credits),
+    SUM(credit), SUM(units), SUM(millionths)
+FROM credit_hours GROUP BY 1, 2, 3, 4, 5, 6;
+
+CREATE TRIGGER credit_days_begun AFTER INSERT ON credit_hours BEGIN
+    INSERT INTO credit_days VALUES (NEW.account_id, NEW.live, NEW.model,
+        NEW.hour / 24, NEW.currency, NEW.channel, NEW.credits, NEW.credit, NEW.units,
+        NEW.millionths)
+    ON CONFLICT (account_id, live, model, day, currency, channel) DO UPDATE SET
+        credits = credits + excluded.credits, credit = credit + excluded.credit,
+        units = units + excluded.units, millionths = millionths + excluded.millionths;
+END;
+
+CREATE TRIGGER credit_days_changed AFTER UPDATE ON credit_hours BEGIN
+    UPDATE credit_days SET credits = credits + NEW.credits - OLD.credits,
+        credit = credit + NEW.credit - OLD.credit,
+        units = units + NEW.units - OLD.units,
+        millionths = millionths + NEW.millionths - OLD.millionths
+    WHERE account_id = OLD.account_id AND live = OLD.live AND model = OLD.model
+        AND day = OLD.hour / 24 AND currency = OLD.currency AND channel = OLD.channel;
+END;
+
+CREATE TRIGGER credit_days_gone AFTER DELETE ON credit_hours BEGIN
+    UPDATE credit_days SET credits = credits - OLD.credits,
+        credit = credit - OLD.credit, units = units - OLD.units,
+        millionths = millionths - OLD.millionths
+    WHERE account_id = OLD.account_id AND live = OLD.live AND model = OLD.model
+        AND day = OLD.hour / 24 AND currency = OLD.currency AND channel = OLD.channel;
+    DELETE FROM credit_days
+    WHERE account_id = OLD.account_id AND live = OLD.live AND model = OLD.model
+        AND day = OLD.hour / 24 AND currency = OLD.currency AND channel = OLD.channel
+        AND credits = 0;
+END;
 
 CREATE TRIGGER credit_hours_given AFTER INSERT ON credits BEGIN
     INSERT INTO credit_hours VALUES (NEW.account_id, NEW.live, NEW.model,
@@ -120,7 +169,7 @@ DROP INDEX credits_by_model;
 CREATE INDEX credits_by_time ON credits (account_id, live, converted_at_ms);
 
 -- The models that are new are owed to every conversion.
-INSERT INTO recredits (account_id, live, model, reached, last, asked_at_ms)
+INSERT INTO recredits (account_id, live, model, reached, last, from_ms)
 SELECT c.account_id, c.live, m.value, 0, c.last, 0
 FROM (SELECT account_id, live, MAX(id) AS last FROM conversions GROUP BY 1, 2) c,
     json_each('["last_non_direct", "time_decay", "u_shaped", "w_shaped", "z_shaped"]') m;
@@ -132,5 +181,6 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('trainings', 'sqlite_autoindex_trainings_1', '200 1'),
     ('trainings', 'sqlite_autoindex_trainings_2', '200 200 100 30 1'),
     ('recredits', 'recredits', '20 20 10 1'),
-    ('credit_hours', 'credit_hours', '500000 500000 500000 50000 10 10 1');
+    ('credit_hours', 'credit_hours', '500000 500000 500000 50000 10 10 1'),
+    ('credit_days', 'credit_days', '50000 50000 50000 5000 10 10 1');
 ANALYZE sqlite_schema;  -- has them read
