@@ -371,6 +371,7 @@ ALLOWED = {
     },
     "mbuzz.server.model_jobs": {
         "mbuzz.clock",
+        "mbuzz.guard",
         "mbuzz.ids",
         "mbuzz.server.attribution",
         "mbuzz.server.jobs",

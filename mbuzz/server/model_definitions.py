@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Final
@@ -74,6 +74,11 @@ class Definition:
         """Tell whether the account has defined it."""
         return self.key not in BUILT_IN
 
+    def gives_as(self, other: Definition) -> bool:
+        """Tell whether *other* gives the same, whatever it is called."""
+        alike = replace(other, name=self.name, active=self.active, version=self.version)
+        return alike == self
+
     def model(self) -> Model:
         """Return it as it is applied.
 
@@ -124,8 +129,11 @@ BUILT_IN: Final[Mapping[str, Definition]] = MappingProxyType(
 
 
 def milestone_name(name: str) -> str:
-    """Return a milestone's name as those of events and conversions are compared."""
-    return name.strip().lower().replace(" ", "_")
+    """Return a milestone's name as those of events and conversions are compared.
+
+    Of letters only A to Z are made small, as SQL does it.
+    """
+    return name.strip().encode().lower().decode().replace(" ", "_")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -158,6 +166,8 @@ class Models:
         """
         windows = {lookback_ms(lookback_days)}
         windows.update(m.lookback_ms for m in self.rules if m.lookback_ms is not None)
+        own = (one.lookback_days for one in self.learned)
+        windows.update(lookback_ms(days) for days in own if days is not None)
         return 0 if 0 in windows else max(windows)
 
 

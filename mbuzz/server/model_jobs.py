@@ -8,14 +8,14 @@ from functools import partial
 from itertools import groupby
 from typing import Final
 
-from mbuzz import ids
+from mbuzz import guard, ids
 from mbuzz.clock import Clock
 from mbuzz.server.attribution.journeys import lookback_ms
 from mbuzz.server.attribution.rules import linear
 from mbuzz.server.attribution.trained import train
 from mbuzz.server.jobs import Job, Steps
 from mbuzz.server.model import Tenant
-from mbuzz.server.model_definitions import Definition, definition_text
+from mbuzz.server.model_definitions import Definition, definition_of, definition_text
 from mbuzz.server.storage.connection import dump
 from mbuzz.server.storage.model_port import TrainingRow
 from mbuzz.server.storage.port import Storage, Stores
@@ -25,7 +25,8 @@ from mbuzz.server.tracking.learning import learn
 
 _HOUR_MS: Final = 3_600_000
 _NIGHT_MS: Final = 4 * _HOUR_MS
-_CREDITED: Final = 50  # conversions credited anew in a transaction
+_CREDITED: Final = 50  # conversions credited anew in a transaction, at most ...
+_MOST_CREDITS: Final = 2_000  # ... unless their journeys are long
 # Until so many conversions are known, a model is trained anew whenever they double.
 _MANY: Final = 1_000
 _ALL: Final = 2**62
@@ -67,7 +68,7 @@ def _open_accounts(stores: Stores) -> Sequence[Account]:
 def _is_pending(stores: Stores, tenant: Tenant, definition: Definition) -> bool:
     latest = stores.models.last_training(tenant, definition.key)
     known = latest.known if latest is not None else 0
-    if latest is not None and latest.definition != definition_text(definition):
+    if latest is not None and not definition_of(latest.definition).gives_as(definition):
         return True
     enough = max(1, 2 * known)
     return known < _MANY and stores.models.count_conversions(tenant, enough) >= enough
@@ -133,8 +134,14 @@ def _train(
 def _keep(stores: Stores, *, tenant: Tenant, training: TrainingRow) -> bool:
     """Keep what was learned, if that is new; tell whether it is.
 
-    What weighs as before is no new version: every figure stays what it was.
+    What weighs as before is no new version: every figure stays what it was. A model
+    that was changed or deleted meanwhile has learned nothing: it is due again.
     """
+    models = stores.accounts.account(tenant.account_id).policy.models
+    definition = models.definitions.get(training.model)
+    learned = definition_of(training.definition)
+    if definition is None or not definition.gives_as(learned):
+        return False
     before = stores.models.training(tenant, training.model)
     version = before.version if before is not None else 0
     is_new = bool(training.state) and (before is None or before.state != training.state)
@@ -151,15 +158,22 @@ def _keep(stores: Stores, *, tenant: Tenant, training: TrainingRow) -> bool:
 
 
 def recredit(storage: Storage, clock: Clock) -> Steps:
-    """Give the credit of models that changed anew, a few conversions at a time."""
+    """Give the credit of models that changed anew, a few conversions at a time.
+
+    What fails for one tenant is no reason for the others to wait.
+    """
     credited = 0
+    failures: list[Exception] = []
     for tenant in storage.read(lambda stores: stores.models.open_recredits()):
         while True:
-            done = storage.write(partial(_some, tenant=tenant, now_ms=clock.now_ms()))
+            some = partial(_some, tenant=tenant, now_ms=clock.now_ms())
+            done = guard.attempt(partial(storage.write, some), failures.append)
             if done is None:
                 break
             credited += done
             yield
+    if failures:
+        raise failures[0]
     return f"{credited} conversions credited anew" if credited else ""
 
 
@@ -173,22 +187,28 @@ def _some(stores: Stores, *, tenant: Tenant, now_ms: int) -> int | None:
 
     Models that are equally far go together, so that each journey is looked up once.
     """
-    still = [one for one in stores.models.recredits(tenant) if not one.finished_at_ms]
+    still = [
+        one
+        for one in stores.models.recredits(tenant)
+        if one.finished_at_ms is None and one.from_ms <= now_ms
+    ]
     if not still:
         return None
-    reached, last = min((one.reached, one.last) for one in still)
-    keys = [one.model for one in still if (one.reached, one.last) == (reached, last)]
+    reached = min(one.reached for one in still)
+    keys = [one.model for one in still if one.reached == reached]
     policy = stores.accounts.account(tenant.account_id).policy
-    found = stores.models.conversions_after(tenant, reached, last, _CREDITED)
-    for conversion in found:
-        credit_under(stores.tracking, tenant, policy, conversion, keys)
-    finished = len(found) < _CREDITED
-    reached = last if finished else found[-1].id
+    found = stores.models.conversions_after(tenant, reached, _CREDITED)
+    given = done = 0
+    while done < len(found) and given < _MOST_CREDITS:
+        given += credit_under(stores.tracking, tenant, policy, found[done], keys)
+        done += 1
+    finished = done == len(found) < _CREDITED
+    reached = found[done - 1].id if done else reached
     for key in keys:
         stores.models.advance_recredit(
             tenant, key, reached, now_ms if finished else None
         )
-    return len(found)
+    return done
 
 
 JOBS: Final = (

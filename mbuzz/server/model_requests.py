@@ -28,6 +28,7 @@ from mbuzz.server.model_definitions import (
 MOST_OWN: Final = 20  # each has credits for every conversion
 _LONGEST_NAME: Final = 100
 _LONGEST_KEY: Final = 60
+_TAKEN: Final = (CUSTOM, "preview")  # a base, and a path beside those of models
 _MOST_HALF_LIFE: Final = 365  # days
 _HIGHEST_ORDER: Final = 4
 
@@ -79,7 +80,7 @@ def described(body: Mapping[str, object]) -> Definition:
     name = MODEL_LABELS.get(str(base), "")
     asked = _applied(Definition(key=CUSTOM, name=name, base=str(base)), body)
     if asked.program is not None and not asked.name:
-        return replace(asked, name=parse(asked.program).name)
+        return replace(asked, name=_name(parse(asked.program).name))
     return asked
 
 
@@ -96,8 +97,9 @@ def changed(definition: Definition, body: Mapping[str, object]) -> Definition:
             f"base cannot be changed, it is {definition.base}; make another model"
         )
     asked = _applied(definition, body)
-    same = replace(asked, name=definition.name, active=definition.active) == definition
-    return asked if same else replace(asked, version=definition.version + 1)
+    if asked.gives_as(definition):
+        return asked
+    return replace(asked, version=definition.version + 1)
 
 
 def _switched(definition: Definition, body: Mapping[str, object]) -> Definition:
@@ -180,7 +182,7 @@ def _key(name: str, known: Models) -> str:
     words = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     stem = words[:_LONGEST_KEY].strip("_") or "model"
     key, number = stem, 1
-    while key in known.definitions or key == CUSTOM:
+    while key in known.definitions or key in _TAKEN:
         number += 1
         key = f"{stem}_{number}"
     return key

@@ -589,6 +589,7 @@ VALUES = {
     "update_session.row": row("sessions"),
     "delete_session.row": row("sessions"),
     "conversion.row": row("conversions"),
+    "kept_conversion.row": row("conversions"),
     "credits_": [],
     "known_events.hour": NOW_MS // 3_600_000,
     "event_ids": [SAME["event"], f"evt_{MARK}"],

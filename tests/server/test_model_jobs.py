@@ -1,13 +1,18 @@
 """Data-driven models trained by the job, and credit given anew, on a real backend."""
 
 import json
+from contextlib import closing
 
 import pytest
 
+from mbuzz.server.app import create_app
 from mbuzz.server.attribution.models import PRESETS
 from mbuzz.server.attribution.paths import PathTable
 from mbuzz.server.attribution.trained import train
 from mbuzz.server.model_definitions import LEARNED
+from mbuzz.server.settings import ServerSettings
+from mbuzz.server.tracking import trained as trained_models
+from tests.server.models import ModelShop
 
 HOUR = 3_600
 
@@ -133,6 +138,23 @@ def test_nothing_new_is_no_new_version(shop):
     assert "recrediting" not in shop.work()
 
 
+def test_memory_keeps_the_latest_training_of_a_model_alone(shop, monkeypatch):
+    kept = trained_models._Kept()
+    monkeypatch.setattr(trained_models, "_KEPT", kept)
+    town(shop)
+    shop.work()
+
+    shop.journey("e", "paid_search", "email", "email", days=2)
+    shop.buy("e", days=0.2)
+    shop.clock.advance(2 * HOUR)
+    shop.jobs.run("training")
+    shop.work()
+
+    assert trained(shop, "markov")["version"] == 2
+    assert {model for _, model in kept._known} == set(LEARNED)
+    assert len(kept._known) == len(LEARNED)
+
+
 def test_the_job_waits_until_twice_as_much_is_known(shop):
     town(shop)
     shop.work()
@@ -179,6 +201,63 @@ def test_own_data_driven_model_is_trained_with_its_options(shop):
     assert "direct" in trained(shop, "markov")["diagnostics"]["channels"]
 
 
+@pytest.mark.parametrize("days", [180, "all"])
+def test_data_driven_model_sees_no_more_than_it_can_learn_from(shop, days):
+    body = {"name": "M", "base": "markov", "lookback_days": days}
+
+    refused = shop.asked("POST", "", body, 422)
+    shop.asked("POST", "", {**body, "lookback_days": 30}, 201)
+    again = shop.asked("PATCH", "/m", {"lookback_days": days}, 422)
+
+    assert "must be at most the account's, 90" in refused["error"]
+    assert refused["error"] == again["error"]
+
+
+def test_another_name_needs_no_training(shop):
+    town(shop)
+    shop.asked("POST", "", {"name": "M", "base": "markov"}, 201)
+    shop.work()
+
+    shop.asked("PATCH", "/m", {"name": "Chains"})
+
+    assert shop.work() == {}
+    assert trained(shop, "m")["version"] == 1
+
+
+def test_browser_that_changed_hands_is_two_people(shop):
+    shop.visit("v", "email", 9)
+    shop.caller.post(
+        "/identify", {"user_id": "u1", "visitor_id": "v", "timestamp": shop.at(8.5)}
+    )
+    shop.buy("v", days=8)
+    shop.caller.post(
+        "/identify", {"user_id": "u2", "visitor_id": "v", "timestamp": shop.at(7)}
+    )
+    shop.visit("v", "paid_search", 3)
+    shop.buy("v", days=2)
+
+    shop.work()
+
+    found = trained(shop, "markov")
+    assert (found["journeys"], found["conversions"]) == (2, 2)
+
+
+def test_model_that_was_changed_is_incomplete_until_all_is_credited_anew(shop):
+    for number in range(60):
+        shop.visit(f"v{number}", "paid_search", 20)
+        shop.visit(f"v{number}", "email", 2)
+        shop.buy(f"v{number}", days=1)
+    shop.asked("POST", "", {"name": "M", "base": "linear"}, 201)
+    shop.work()
+    shop.asked("PATCH", "/m", {"lookback_days": 7})
+    assert shop.report("m")["incomplete_models"] == ["m"]
+
+    shop.work()
+
+    assert shop.report("m")["incomplete_models"] == []
+    assert shop.column("m") == {"email": "60.00"}
+
+
 def test_change_of_a_data_driven_model_has_it_trained_again(shop):
     town(shop, 2)
     shop.asked("POST", "", {"name": "Mine", "base": "markov"}, 201)
@@ -189,6 +268,30 @@ def test_change_of_a_data_driven_model_has_it_trained_again(shop):
 
     assert trained(shop, "mine")["diagnostics"]["order"] == 3
     assert shop.report("mine")["incomplete_models"] == []
+
+
+@pytest.mark.parametrize("base", [None, "shapley"])
+def test_model_deleted_while_it_is_trained_has_learned_nothing(shop, base):
+    town(shop)
+    shop.asked("POST", "", {"name": "M", "base": "markov"}, 201)
+    (job,) = [one for one in shop.jobs.jobs if one.name == "training"]
+    steps = job.work(shop.app.storage, shop.clock)
+    next(steps)
+
+    shop.asked("DELETE", "/m")
+    if base is not None:
+        shop.asked("POST", "", {"name": "M", "base": base}, 201)
+    for _ in steps:
+        pass
+
+    assert shop.asked("POST", "", {"name": "N", "base": "markov"}, 201)
+    assert shop.buy("a0", days=0.1)["attribution"]["pending"] == (
+        ["n"] if base is None else ["m", "n"]
+    )
+    trained_by_now = shop.app.storage.read(
+        lambda s: s.tracking.trained(_tenant(s), ["m", "markov"])
+    )
+    assert [one.model for one in trained_by_now] == ["markov"]
 
 
 def test_people_of_several_browsers_are_learned_as_one(shop):
@@ -236,6 +339,7 @@ def test_credit_is_given_anew_in_steps_that_can_be_interrupted(shop, monkeypatch
     shop.work()
     shop.asked("POST", "", {"name": "M", "base": "last_touch"}, 201)
     (job,) = [one for one in shop.jobs.jobs if one.name == "recrediting"]
+    shop.clock.advance(5)
 
     steps = job.work(shop.app.storage, shop.clock)
     next(steps)
@@ -249,6 +353,31 @@ def test_credit_is_given_anew_in_steps_that_can_be_interrupted(shop, monkeypatch
     assert shop.work()["recrediting"] == "70 conversions credited anew"
     assert shop.report("m")["incomplete_models"] == []
     assert shop.column("m") == {"email": "120.00"}
+
+
+def test_conversion_of_a_process_that_knew_the_models_of_before_is_made_up_for(
+    caller, tmp_path
+):
+    """A process may go on with an account as it was for two seconds."""
+    database = str(tmp_path / "mbuzz.db")
+    made = caller(database=database)
+    shop = ModelShop(made.app, made.clock)
+    shop.visit("v", "email", 2)
+    settings = ServerSettings(database=database)
+    with closing(create_app(settings, clock=made.clock)) as other:
+        late = type(made)(other, shop.key)
+        late.get("/reports/channels")
+
+        shop.asked("POST", "", {"name": "M", "base": "first_touch"}, 201)
+        shop.jobs.run_due()
+        sold = late.post(
+            "/conversions", {"conversion_type": "purchase", "visitor_id": "v"}
+        ).json()
+
+    assert shop.credits_of(sold, "m") == []
+    shop.work()
+    assert shop.credits_of(sold, "m") == [("email", 1.0)]
+    assert shop.asked("GET", "/m")["status"] == "ready"
 
 
 def test_refunds_follow_credit_that_is_given_anew(shop):
@@ -310,10 +439,69 @@ def test_conversions_whose_visits_are_gone_are_credited_as_they_are_remembered(s
     assert shop.credits_of(sold, "m") == [("paid_search", 0.5), ("email", 0.5)]
 
 
+def renewed(shop):
+    """Have somebody become a customer and stay one, and somebody else buy."""
+    shop.visit("v", "email", 200)
+    shop.buy("v", days=199, is_acquisition=True, user_id="kim")
+    shop.visit("v", "direct", 2)
+    renewal = shop.buy("v", days=1, inherit_acquisition=True, user_id="kim")
+    shop.visit("w", "direct", 2)
+    return renewal, shop.buy("w")
+
+
+def test_renewals_outlive_the_acquisition_they_inherit_from(shop):
+    renewal, other = renewed(shop)
+    shop.app.storage.write(
+        lambda s: s.privacy.forget_conversions(
+            _tenant(s), shop.clock.now_ms() - 100 * 86_400_000, 10
+        )
+    )
+
+    shop.asked("POST", "", {"name": "M", "base": "last_touch"}, 201)
+    shop.work()
+
+    assert shop.credits_of(renewal, "m") == [("email", 1.0)]
+    assert shop.credits_of(other, "m") == [("direct", 1.0)]
+    assert shop.report("m")["incomplete_models"] == []
+    tried = shop.asked("POST", "/preview", {"base": "last_touch"})
+    assert [row["preview"] for row in tried["real"]["rows"]] == [
+        row["compared"] for row in tried["real"]["rows"]
+    ]
+
+
+def test_renewals_of_the_erased_keep_the_channels_they_inherited(shop):
+    renewed(shop)
+    assert shop.caller.send("DELETE", "/api/v1/users/kim").status == 200
+
+    shop.asked("POST", "", {"name": "M", "base": "last_touch"}, 201)
+    shop.work()
+
+    assert shop.column("m") == {"email": "1.00", "direct": "1.00"}
+
+
 def _tenant(stores):
     from mbuzz.server.model import Tenant
 
     return Tenant(stores.accounts.accounts()[0].id, False)
+
+
+def test_what_fails_for_one_tenant_lets_the_others_go_on(shop, model_shop):
+    live = type(shop)(shop.app, shop.clock, live=True)
+    for each in (shop, live):
+        each.journey("v", "email")
+        each.buy("v")
+    shop.asked("POST", "", {"name": "M", "base": "last_touch"}, 201)
+    broken = (
+        "UPDATE conversions SET converted_at_ms = 'x' WHERE live = 0 AND account_id = 1"
+    )
+    shop.app.storage.write(lambda s: s.tracking._db.run(broken, {}))
+
+    shop.work()
+
+    assert live.asked("GET", "/m")["status"] == "ready"
+    assert shop.asked("GET", "/m")["status"] == "crediting"
+    states = {job.name: row.status for job, row in shop.jobs.states()}
+    assert states["recrediting"] == "failed"
 
 
 # -- milestones --
@@ -372,14 +560,15 @@ def test_late_milestones_change_the_credits_of_later_conversions(shop, as_conver
     assert shop.credits_of(sold, "w_shaped")[1] == ("email", 0.3)
 
 
-def test_programs_may_ask_for_any_event(shop):
+@pytest.mark.parametrize("name", ["demo booked", "Übergabe", "TŌKYŌ"])
+def test_programs_may_ask_for_any_event(shop, name):
     program = (
-        'model "Demo"\n  credit milestone("demo booked") with 1\n'
+        f'model "Demo"\n  credit milestone("{name}") with 1\n'
         "  otherwise last_touch\nend\n"
     )
     shop.asked("POST", "", {"program": program}, 201)
     shop.visit("v", "paid_search", 9)
-    shop.event("Demo booked", "v", 8)
+    shop.event(name[0].upper() + name[1:], "v", 8)
     shop.visit("v", "email", 2)
 
     assert shop.credits_of(shop.buy("v"), "demo") == [("paid_search", 1.0)]

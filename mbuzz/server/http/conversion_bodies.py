@@ -17,7 +17,7 @@ from mbuzz.server.policy import Policy
 from mbuzz.server.storage.rows.conversions import ConversionRow, RefundRow
 from mbuzz.server.storage.tracking_port import TrackingStore
 from mbuzz.server.tracking.conversions import pending_models
-from mbuzz.server.tracking.journeys import known_of
+from mbuzz.server.tracking.journeys import known_of, source_of
 from mbuzz.server.tracking.refunds import RefundRecorded
 
 _DAY_MS = 86_400_000
@@ -29,9 +29,7 @@ def conversion_in_full(
     """Return a conversion with its journey, its credits with why, and its refunds."""
     properties, correlation = store.conversion_details(tenant, row.id)
     standing = row.standing
-    source = row
-    if standing.inherited_from is not None:
-        source = store.conversion(tenant, standing.inherited_from)
+    source = source_of(store, tenant, row)
     journey = known_of(store, tenant, policy, source).within_own_window()
     by_model: dict[str, list[dict[str, object]]] = {}
     credits_ = store.credits(tenant, row.id)
@@ -44,7 +42,7 @@ def conversion_in_full(
             **_amounts(row),
             "counted": standing.counted,
             "is_acquisition": standing.acquires,
-            "inherited_from": source.public_id if source is not row else None,
+            "inherited_from": source.public_id if source.id != row.id else None,
             "funnel": row.funnel,
             "properties": properties,
             "correlation": correlation,

@@ -62,7 +62,8 @@ def model_body(
     body = {**definition_body(definition), "status": _status(definition, training)}
     if recredit is not None and recredit.finished_at_ms is None:
         body["status"] = "crediting"
-        body["credited_percent"] = 100 * recredit.reached // max(recredit.last, 1)
+        percent = 100 * recredit.reached // max(recredit.last, 1)
+        body["credited_percent"] = min(percent, 100)
     if definition.learns:
         body["training"] = None if training is None else training_body(training)
     return body

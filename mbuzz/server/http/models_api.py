@@ -34,6 +34,7 @@ from mbuzz.server.tracking.preview import as_model, try_out
 T = TypeVar("T")
 
 _MOST_TRIED: Final = 2_000  # conversions of a preview ...
+_NO_VERSION: Final = 10**18  # more than storage can ask for
 _TRIED: Final = 500  # ... and if nobody says how many
 # What a preview may be asked beside what a model may be.
 _ASKED: Final = (
@@ -237,7 +238,9 @@ class ModelsApi:
         if any(field in body for field in FIELDS):
             raise ValueError("give either model, or what a model could be; not both")
         if version is not None and (
-            not isinstance(version, int) or isinstance(version, bool)
+            not isinstance(version, int)
+            or isinstance(version, bool)
+            or not 0 < version < _NO_VERSION
         ):
             raise ValueError(f"version must be a number, got {version!r}"[:100])
         found = account.policy.models.definitions.get(str(name))

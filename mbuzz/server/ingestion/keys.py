@@ -19,7 +19,7 @@ SCOPES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "ingest": "send events and conversions",
         "read": "read reports",
-        "admin": "erase and export people's data",
+        "admin": "erase and export people's data, change attribution models",
         "import": "send events of any age",
     }
 )

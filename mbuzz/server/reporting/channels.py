@@ -103,6 +103,7 @@ def channel_report(
         if currencies and currency not in currencies:
             currency = next(iter(currencies))
     totals = store.totals(tenant, *span, currency, by_refund=by_refund)
+    crediting = set(store.crediting(tenant))
     sums: dict[str, dict[str, ChannelSum]] = {model: {} for model in chosen}
     for entry in store.channel_sums(
         tenant, *span, currency, chosen, by_refund=by_refund
@@ -117,7 +118,8 @@ def channel_report(
         incomplete=[
             model
             for model in chosen
-            if sum(one.credit for one in sums[model].values())
+            if model in crediting
+            or sum(one.credit for one in sums[model].values())
             != totals.conversions * WHOLE
         ],
         rows=_rows(sums, totals, currency),

@@ -144,6 +144,12 @@ class SqlConversionStore:
         )
         return conversion_of(found)
 
+    def kept_conversion(self, tenant: Tenant, row: int) -> ConversionRow | None:
+        found = first(
+            self._db.rows(f"{CONVERSION} AND c.id = :id", {**owner(tenant), "id": row})
+        )
+        return conversion_of(found) if found else None
+
     def find_conversion(
         self, tenant: Tenant, public_id: str, dedupe_key: str | None
     ) -> ConversionRow | None:

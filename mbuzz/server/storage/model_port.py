@@ -47,12 +47,15 @@ class TrainingRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recredit:
-    """A model under which all conversions up to the row `last` are credited anew."""
+    """A model under which all conversions are credited anew, from `from_ms` on.
+
+    `last` is the row of the latest when it was asked for.
+    """
 
     model: str
     reached: int
     last: int
-    asked_at_ms: int
+    from_ms: int
     finished_at_ms: int | None
 
 
@@ -114,14 +117,14 @@ class ModelStore(TrainedStore, Protocol):
     ) -> Sequence[Visit]: ...
     def next_visitor(self, tenant: Tenant, after: int, step: int) -> int | None: ...
 
-    def ask_recredit(self, tenant: Tenant, model: str, now_ms: int) -> None: ...
+    def ask_recredit(self, tenant: Tenant, model: str, from_ms: int) -> None: ...
     def recredits(self, tenant: Tenant) -> Sequence[Recredit]: ...
     def open_recredits(self) -> Sequence[Tenant]: ...
     def advance_recredit(
         self, tenant: Tenant, model: str, reached: int, finished_at_ms: int | None
     ) -> None: ...
     def conversions_after(
-        self, tenant: Tenant, after: int, last: int, most: int
+        self, tenant: Tenant, after: int, most: int
     ) -> Sequence[ConversionRow]: ...
     def recent_conversions(
         self, tenant: Tenant, from_ms: int, to_ms: int, currency: str, most: int

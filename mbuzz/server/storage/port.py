@@ -100,6 +100,7 @@ class ReportStore(Protocol):
     """Sums for the reports; periods are [from, to) in milliseconds."""
 
     def credited_models(self, tenant: Tenant) -> Sequence[str]: ...
+    def crediting(self, tenant: Tenant) -> Sequence[str]: ...
     def channel_sums(
         self,
         tenant: Tenant,

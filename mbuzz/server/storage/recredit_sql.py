@@ -15,21 +15,21 @@ from mbuzz.server.storage.training_sql import SqlTrainingStore
 class SqlModelStore(SqlTrainingStore):
     """`ModelStore` in SQL; training is in the base."""
 
-    def ask_recredit(self, tenant: Tenant, model: str, now_ms: int) -> None:
-        """Have all conversions that there are credited anew under a model."""
+    def ask_recredit(self, tenant: Tenant, model: str, from_ms: int) -> None:
+        """Have all conversions credited anew under a model, from that moment on."""
         self._db.run(
             "INSERT INTO recredits (account_id, live, model, reached, last,"
-            " asked_at_ms) SELECT :account_id, :live, :model, 0, MAX(id), :now"
-            f" FROM conversions WHERE {TENANT} HAVING MAX(id) IS NOT NULL"
+            " from_ms) SELECT :account_id, :live, :model, 0, COALESCE(MAX(id), 0),"
+            f" :from_ms FROM conversions WHERE {TENANT}"
             " ON CONFLICT (account_id, live, model) DO UPDATE SET reached = 0,"
-            " last = excluded.last, asked_at_ms = excluded.asked_at_ms,"
+            " last = excluded.last, from_ms = excluded.from_ms,"
             " finished_at_ms = NULL",
-            {**owner(tenant), "model": model, "now": now_ms},
+            {**owner(tenant), "model": model, "from_ms": from_ms},
         )
 
     def recredits(self, tenant: Tenant) -> Sequence[Recredit]:
         rows = self._db.rows(
-            "SELECT model, reached, last, asked_at_ms, finished_at_ms FROM recredits"
+            "SELECT model, reached, last, from_ms, finished_at_ms FROM recredits"
             f" WHERE {TENANT} ORDER BY model",
             owner(tenant),
         )
@@ -38,7 +38,7 @@ class SqlModelStore(SqlTrainingStore):
                 model=row[0],
                 reached=row[1],
                 last=row[2],
-                asked_at_ms=row[3],
+                from_ms=row[3],
                 finished_at_ms=row[4],
             )
             for row in rows
@@ -68,13 +68,12 @@ class SqlModelStore(SqlTrainingStore):
         )
 
     def conversions_after(
-        self, tenant: Tenant, after: int, last: int, most: int
+        self, tenant: Tenant, after: int, most: int
     ) -> Sequence[ConversionRow]:
-        """Return conversions by their rows, from *after* on up to *last*."""
+        """Return conversions by their rows, from *after* on."""
         rows = self._db.rows(
-            f"{CONVERSION} AND c.id > :after AND c.id <= :last"
-            " ORDER BY c.id LIMIT :most",
-            {**owner(tenant), "after": after, "last": last, "most": most},
+            f"{CONVERSION} AND c.id > :after ORDER BY c.id LIMIT :most",
+            {**owner(tenant), "after": after, "most": most},
         )
         return [conversion_of(row) for row in rows]
 

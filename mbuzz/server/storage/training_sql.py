@@ -209,7 +209,11 @@ class SqlTrainingStore(SqlTrainedStore):
         """Return identity, visitor and time of what each pair of them did last."""
         rows = self._db.rows(
             "SELECT COALESCE(i.root_id, i.id), c.visitor, MAX(c.converted_at_ms)"
-            " FROM conversions c LEFT JOIN identities i ON i.id = c.identity"
+            " FROM conversions c LEFT JOIN links l ON c.identity IS NULL"
+            " AND l.visitor = c.visitor AND l.account_id = c.account_id"
+            " AND l.live = c.live AND l.linked_from_ms <= c.converted_at_ms"
+            " AND (l.linked_until_ms IS NULL OR l.linked_until_ms > c.converted_at_ms)"
+            " LEFT JOIN identities i ON i.id = COALESCE(c.identity, l.identity)"
             " WHERE c.account_id = :account_id AND c.live = :live"
             " AND c.voided_at_ms IS NULL GROUP BY 1, 2",
             owner(tenant),

@@ -15,7 +15,7 @@ from mbuzz.server.model_definitions import milestone_name
 from mbuzz.server.policy import Policy
 from mbuzz.server.storage.rows.conversions import ConversionRow
 from mbuzz.server.storage.tracking_port import TrackingStore
-from mbuzz.server.tracking.journeys import known_of
+from mbuzz.server.tracking.journeys import known_of, source_of
 from mbuzz.server.tracking.people import owner_of, person
 from mbuzz.server.tracking.standing import standing_of
 from mbuzz.server.tracking.trained import trained_models
@@ -38,7 +38,8 @@ def attribute(
     credits_ = []
     if standing.counted:
         used = _in_force(store, tenant, policy)
-        credits_ = _credits(store, tenant, policy, conversion, acquisition, used)
+        source = acquisition or conversion
+        credits_ = _credits(store, tenant, policy, conversion, source, used)
     store.replace_credits(tenant, conversion, standing, credits_)
     _take_back(store, tenant, conversion, credits_)
     return credits_
@@ -65,24 +66,23 @@ def credit_under(
     policy: Policy,
     conversion: ConversionRow,
     keys: Collection[str],
-) -> None:
+) -> int:
     """Work out and keep a conversion's credits under some models, and leave the others.
 
-    Under a model that is not in force there are none.
+    Under a model that is not in force there are none. Return how many there are.
     """
     credits_: list[Credit] = []
     standing = conversion.standing
     if standing.counted and conversion.attributed_version:
-        acquisition = None
-        if standing.inherited_from is not None:
-            acquisition = store.conversion(tenant, standing.inherited_from)
+        source = source_of(store, tenant, conversion)
         used = [
             model for model in _in_force(store, tenant, policy) if model.key in keys
         ]
-        credits_ = _credits(store, tenant, policy, conversion, acquisition, used)
+        credits_ = _credits(store, tenant, policy, conversion, source, used)
     store.replace_credits_of(tenant, conversion, keys, credits_)
     if conversion.refunded_minor:
         _take_back(store, tenant, conversion, store.credits(tenant, conversion.id))
+    return len(credits_)
 
 
 def _in_force(store: TrackingStore, tenant: Tenant, policy: Policy) -> list[Model]:
@@ -94,11 +94,11 @@ def _credits(
     tenant: Tenant,
     policy: Policy,
     conversion: ConversionRow,
-    acquisition: ConversionRow | None,
+    source: ConversionRow,
     used: Sequence[Model],
 ) -> list[Credit]:
-    """Return a conversion's credits, by the journey before *acquisition* if given."""
-    known = known_of(store, tenant, policy, acquisition or conversion)
+    """Return a conversion's credits, by the journey before *source*."""
+    known = known_of(store, tenant, policy, source)
     revenue = money.millionths(conversion.revenue_minor, conversion.currency)
     journey = known.journey._replace(revenue=revenue)
     return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from mbuzz.server import money
@@ -23,13 +24,27 @@ class Known(NamedTuple):
 
     journey: Journey
     touchpoints: Sequence[Touchpoint]
-    lookback_ms: int  # the conversion's own window
+    lookback_ms: int  # the conversion's own window; 0 of what is remembered by it
 
     def within_own_window(self) -> Sequence[Touchpoint]:
         """Return the touchpoints that the conversion's own window shows."""
         at_ms = self.journey.converted_at_ms
         assert at_ms is not None, "it is a conversion's"
         return eligible(self.touchpoints, at_ms, self.lookback_ms)
+
+
+def source_of(
+    store: TrackingStore, tenant: Tenant, conversion: ConversionRow
+) -> ConversionRow:
+    """Return the conversion whose journey counts: itself, or whom it inherits from.
+
+    Where that one is no longer kept, it is itself, as its credits remember it.
+    """
+    inherited_from = conversion.standing.inherited_from
+    if inherited_from is None:
+        return conversion
+    found = store.kept_conversion(tenant, inherited_from)
+    return found if found is not None else replace(conversion, frozen=True)
 
 
 def known_of(
@@ -62,7 +77,9 @@ def known_of(
         revenue=revenue,
         milestones=_milestones(store, tenant, conversion, group, models.milestones),
     )
-    return Known(journey, touchpoints, lookback_ms(conversion.lookback_days))
+    # A renewal's visits may be long before its own window.
+    own_ms = 0 if conversion.frozen else lookback_ms(conversion.lookback_days)
+    return Known(journey, touchpoints, own_ms)
 
 
 def _milestones(

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Final
 
 from mbuzz.server.model import Tenant
 from mbuzz.server.model_definitions import Definition, as_text, definition_text
-from mbuzz.server.model_requests import changed, defined
+from mbuzz.server.model_requests import ModelRefusedError, changed, defined
 from mbuzz.server.storage.model_port import ModelVersion
 from mbuzz.server.storage.port import Stores
 from mbuzz.server.storage.rows.accounts import Account
+
+# What was asked before, or of a process that remembers the account as it was, is done.
+_SETTLED_MS: Final = 5_000
 
 
 def make(
@@ -29,13 +33,15 @@ def make(
         ModelRefusedError: If *body* describes none.
     """
     definition = defined(body, account.policy.models)
+    _check_window(account, definition)
     # A key that was used before goes on with the numbers of its versions.
     before = stores.accounts.model_versions(account.id, definition.key)
     if before:
         definition = replace(definition, version=before[0].version + 1)
     _save(stores, account, definition)
     _note_version(stores, account, definition, actor, now_ms)
-    _credit_anew(stores, account, definition, now_ms)
+    if not definition.learns:  # once it has
+        _credit_anew(stores, account, definition, now_ms)
     _audit(stores, account, definition, "model.create", actor, now_ms)
     return definition
 
@@ -57,6 +63,7 @@ def change(
     wanted = changed(definition, body)
     if wanted == definition:
         return definition
+    _check_window(account, wanted)
     _save(stores, account, wanted)
     if wanted.version != definition.version:
         _note_version(stores, account, wanted, actor, now_ms)
@@ -83,6 +90,20 @@ def delete(
     _audit(stores, account, definition, "model.delete", actor, now_ms)
 
 
+def _check_window(account: Account, definition: Definition) -> None:
+    """Check that a data-driven model does not want to see more than it learns from.
+
+    Raises:
+        ModelRefusedError: If it does.
+    """
+    days, most = definition.lookback_days, account.policy.lookback_days
+    if definition.learns and days is not None and most and not 0 < days <= most:
+        raise ModelRefusedError(
+            "a data-driven model learns from what conversions are credited to: "
+            f"lookback_days must be at most the account's, {most}"
+        )
+
+
 def _save(stores: Stores, account: Account, definition: Definition) -> None:
     known = {**account.policy.models.definitions, definition.key: definition}
     stores.accounts.save_models(account.id, as_text(known.values()))
@@ -104,9 +125,10 @@ def _note_version(
 def _credit_anew(
     stores: Stores, account: Account, definition: Definition, now_ms: int
 ) -> None:
-    """Have all conversions credited anew, where there are any."""
+    """Have all conversions credited anew, once nobody credits them as it was before."""
+    from_ms = now_ms + _SETTLED_MS
     for live in (True, False):
-        stores.models.ask_recredit(Tenant(account.id, live), definition.key, now_ms)
+        stores.models.ask_recredit(Tenant(account.id, live), definition.key, from_ms)
 
 
 def _audit(

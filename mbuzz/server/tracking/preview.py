@@ -11,10 +11,10 @@ from mbuzz.server.attribution.models import Model
 from mbuzz.server.attribution.preview import Sums
 from mbuzz.server.attribution.trained import restore
 from mbuzz.server.model import Tenant
-from mbuzz.server.model_definitions import Definition, among, definition_of
+from mbuzz.server.model_definitions import CUSTOM, Definition, among, definition_of
 from mbuzz.server.policy import Policy
 from mbuzz.server.storage.port import Stores
-from mbuzz.server.tracking.journeys import known_of
+from mbuzz.server.tracking.journeys import known_of, source_of
 
 
 class UntrainedError(ValueError):
@@ -42,6 +42,11 @@ def as_model(
     """
     if not definition.learns:
         return definition, definition.model()
+    if definition.key == CUSTOM:
+        raise UntrainedError(
+            f"{definition.base} learns before it gives anything: make the model, or "
+            "give as model one that has learned"
+        )
     training = stores.models.training(tenant, definition.key, version)
     if training is None or not training.state:
         raise UntrainedError(
@@ -71,11 +76,7 @@ def try_out(
     found = stores.models.recent_conversions(tenant, *span, currency, most + 1)
     sums = [Sums(model) for model in models.rules]
     for conversion in found[:most]:
-        source = conversion
-        if conversion.standing.inherited_from is not None:
-            source = stores.tracking.conversion(
-                tenant, conversion.standing.inherited_from
-            )
+        source = source_of(stores.tracking, tenant, conversion)
         known = known_of(stores.tracking, tenant, policy, source, models)
         revenue = money.millionths(conversion.revenue_minor, conversion.currency)
         journey = known.journey._replace(revenue=revenue)

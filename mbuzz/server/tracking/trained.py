@@ -19,24 +19,29 @@ _MOST: Final = 64  # trainings kept in memory; those used longest ago go
 
 
 class _Kept:
-    """What trainings weigh by, by their public ids, which no two databases share."""
+    """What the latest training of each model weighs by.
+
+    With its public id, which no two databases share.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: OrderedDict[str, Weigh] = OrderedDict()
+        self._known: OrderedDict[tuple[Tenant, str], tuple[str, Weigh]] = OrderedDict()
 
     def weigh(
         self, store: TrackingStore, tenant: Tenant, base: str, trained: Trained
     ) -> Weigh:
+        key = tenant, trained.model
         with self._lock:
-            known = self._known.get(trained.public_id)
-            if known is not None:
-                self._known.move_to_end(trained.public_id)
-                return known
+            known = self._known.get(key)
+            if known is not None and known[0] == trained.public_id:
+                self._known.move_to_end(key)
+                return known[1]
         state = json.loads(store.training_state(tenant, trained.public_id))
         weigh = restore(base, state).weigh
         with self._lock:
-            self._known[trained.public_id] = weigh
+            self._known[key] = trained.public_id, weigh
+            self._known.move_to_end(key)
             while len(self._known) > _MOST:
                 self._known.popitem(last=False)
         return weigh

@@ -350,7 +350,8 @@ def test_preview_is_of_the_latest_conversions_in_one_currency(shop):
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        ({"base": "markov"}, "has not been trained"),
+        ({"base": "markov"}, "learns before it gives anything"),
+        ({"model": "markov"}, "has not been trained"),
         ({"base": "linear", "compare": "x"}, "compare must be one of"),
         ({"base": "linear", "model": "linear"}, "not both"),
         ({"base": "linear", "version": 1}, "give model, too"),
@@ -364,3 +365,15 @@ def test_preview_is_of_the_latest_conversions_in_one_currency(shop):
 )
 def test_preview_that_cannot_be_is_told_why(shop, body, why):
     assert why in shop.asked("POST", "/preview", body, 422)["error"]
+
+
+def test_model_called_preview_is_not_in_the_way_of_previews(shop):
+    made = shop.asked("POST", "", {"name": "Preview", "base": "linear"}, 201)
+
+    assert shop.asked("GET", f"/{made['id']}")["name"] == "Preview"
+
+
+@pytest.mark.parametrize("version", [2**63, 10**30, 0, -1, True, "1"])
+@pytest.mark.parametrize("model", ["markov", "linear"])
+def test_preview_refuses_versions_that_cannot_be(shop, model, version):
+    shop.asked("POST", "/preview", {"model": model, "version": version}, 422)
