@@ -16,6 +16,7 @@ from mbuzz.server.attribution.dsl.syntax import Selector, walk
 from mbuzz.server.attribution.journeys import lookback_ms
 from mbuzz.server.attribution.models import MODEL_LABELS, PRESETS, Model
 from mbuzz.server.attribution.rules import HALF_LIFE_DAYS, MILESTONES, time_decay
+from mbuzz.server.attribution.trained import TRAINED
 from mbuzz.server.attribution.weights import Weigh
 
 CUSTOM: Final = "custom"
@@ -23,12 +24,7 @@ TIME_DECAY: Final = "time_decay"
 LAST_NON_DIRECT: Final = "last_non_direct"
 MARKOV: Final = "markov"
 SHAPLEY: Final = "shapley"
-ALGORITHMIC: Final = "algorithmic"
-LEARNED: Final = (MARKOV, SHAPLEY, ALGORITHMIC)
-
-RATE: Final = "rate"  # what a set of channels is worth to Shapley's value ...
-CONVERSIONS: Final = "conversions"  # ... or how often it led there
-WORTHS: Final = (RATE, CONVERSIONS)
+RATE: Final = "rate"  # the first of `WORTHS`, which has to be learned
 
 # Whole journeys are known by its credits; so it is on in every account, unchanged.
 JOURNEYS: Final = "linear"
@@ -41,7 +37,7 @@ class Definition:
     Attributes:
         key: What the API and every credit call it.
         name: What people call it.
-        base: A key of `PRESETS`, one of `LEARNED`, or `CUSTOM`.
+        base: A key of `PRESETS`, one of `TRAINED`, or `CUSTOM`.
         version: Of the definition; what a data-driven one learned has its own.
         active: Whether conversions are credited under it.
         lookback_days: Its own window, 0 for no limit; None is the conversion's.
@@ -67,7 +63,7 @@ class Definition:
     @property
     def learns(self) -> bool:
         """Tell whether it has to be trained."""
-        return self.base in LEARNED and self.worth == RATE
+        return self.base in TRAINED and self.worth == RATE
 
     @property
     def own(self) -> bool:

@@ -12,6 +12,7 @@ from mbuzz.server.attribution.dsl.formatter import format_program
 from mbuzz.server.attribution.dsl.json_form import from_json
 from mbuzz.server.attribution.dsl.parser import parse
 from mbuzz.server.attribution.models import MODEL_LABELS
+from mbuzz.server.attribution.trained import WORTHS
 from mbuzz.server.conversion_settings import read_lookback
 from mbuzz.server.model_definitions import (
     BUILT_IN,
@@ -20,7 +21,6 @@ from mbuzz.server.model_definitions import (
     MARKOV,
     SHAPLEY,
     TIME_DECAY,
-    WORTHS,
     Definition,
     Models,
 )

@@ -8,8 +8,7 @@ import pytest
 from mbuzz.server.app import create_app
 from mbuzz.server.attribution.models import PRESETS
 from mbuzz.server.attribution.paths import PathTable
-from mbuzz.server.attribution.trained import train
-from mbuzz.server.model_definitions import LEARNED
+from mbuzz.server.attribution.trained import TRAINED, train
 from mbuzz.server.settings import ServerSettings
 from mbuzz.server.tracking import trained as trained_models
 from tests.server.models import ModelShop
@@ -43,7 +42,7 @@ def trained(shop, model):
     return shop.asked("GET", f"/{model}")["training"]
 
 
-@pytest.mark.parametrize("model", LEARNED)
+@pytest.mark.parametrize("model", TRAINED)
 def test_the_job_learns_from_buyers_and_others_what_the_pure_model_learns(shop, model):
     wanted = train(model, town(shop, 2))
 
@@ -63,7 +62,7 @@ def test_trained_models_credit_every_conversion_there_is(shop):
     shop.work()
 
     report = shop.report()
-    assert set(report["models"]) == {*PRESETS, *LEARNED}
+    assert set(report["models"]) == {*PRESETS, *TRAINED}
     assert report["incomplete_models"] == []
     assert report["totals"]["conversions"] == 4
     for model in report["models"]:
@@ -79,7 +78,7 @@ def test_conversions_after_a_training_are_credited_at_once(shop):
     sold = shop.buy("new")
 
     assert sold["attribution"]["pending"] == []
-    assert set(sold["attribution"]["models"]) == {*PRESETS, *LEARNED}
+    assert set(sold["attribution"]["models"]) == {*PRESETS, *TRAINED}
     effects = trained(shop, "markov")["diagnostics"]["removal_effects"]
     whole = effects["paid_search"] + effects["email"]
     assert shop.credits_of(sold, "markov") == [
@@ -151,8 +150,8 @@ def test_memory_keeps_the_latest_training_of_a_model_alone(shop, monkeypatch):
     shop.work()
 
     assert trained(shop, "markov")["version"] == 2
-    assert {model for _, model in kept._known} == set(LEARNED)
-    assert len(kept._known) == len(LEARNED)
+    assert {model for _, model in kept._known} == set(TRAINED)
+    assert len(kept._known) == len(TRAINED)
 
 
 def test_the_job_waits_until_twice_as_much_is_known(shop):

@@ -1,16 +1,13 @@
-"""A model tried out: on journeys made for it, and on real ones beside another model."""
+"""A model tried out, on journeys made for that."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from mbuzz.server.attribution.journeys import Journey
 from mbuzz.server.attribution.models import Model
-from mbuzz.server.attribution.weights import WHOLE
-from mbuzz.server.model import UNATTRIBUTED
 
 _DAY_MS: Final = 86_400_000
 
@@ -70,26 +67,3 @@ def on_samples(model: Model) -> Mapping[str, Sequence[SampleCredit]]:
             )
         ]
     return found
-
-
-class Sums:
-    """What channels get under one model, added up exactly."""
-
-    def __init__(self, model: Model) -> None:
-        self.model = model
-        self.credit: dict[str, int] = defaultdict(int)  # billionths
-        self.revenue: dict[str, int] = defaultdict(int)  # millionths
-
-    def add(self, journey: Journey, lookback_ms: int) -> None:
-        """Add a conversion; *lookback_ms* is as for `Model.divide`."""
-        division = self.model.divide(journey, lookback_ms)
-        if division is None:
-            self.credit[UNATTRIBUTED] += WHOLE
-            self.revenue[UNATTRIBUTED] += journey.revenue or 0
-            return
-        weights = division.weights
-        revenues = weights.revenues(journey.revenue or 0)
-        for place, index in enumerate(division.positions):
-            channel = journey.channels[index]
-            self.credit[channel] += weights.credits[place]
-            self.revenue[channel] += revenues[place]

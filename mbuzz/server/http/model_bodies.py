@@ -11,7 +11,7 @@ from mbuzz.server.attribution.dsl.errors import ProgramError
 from mbuzz.server.attribution.dsl.json_form import to_json
 from mbuzz.server.attribution.dsl.parser import parse
 from mbuzz.server.attribution.models import Model
-from mbuzz.server.attribution.preview import Sums, on_samples
+from mbuzz.server.attribution.preview import on_samples
 from mbuzz.server.attribution.weights import WHOLE
 from mbuzz.server.model import channel_label
 from mbuzz.server.model_definitions import (
@@ -146,7 +146,7 @@ def samples_body(model: Model) -> list[dict[str, object]]:
 
 def tried_body(tried: Tried, currency: str) -> dict[str, object]:
     """Return what channels get under the model that is tried, and under the other."""
-    channels = sorted({channel for sums in tried.sums for channel in sums.credit})
+    channels = sorted({channel for sums in tried.sums for channel in sums})
     columns = [_column(sums, channels, currency) for sums in tried.sums]
     return {
         "conversions": tried.conversions,
@@ -165,10 +165,11 @@ def tried_body(tried: Tried, currency: str) -> dict[str, object]:
 
 
 def _column(
-    sums: Sums, channels: Sequence[str], currency: str
+    sums: Mapping[str, tuple[int, int]], channels: Sequence[str], currency: str
 ) -> list[Mapping[str, str]]:
-    counts = in_units([sums.credit[name] for name in channels], WHOLE // 100)
-    amounts = in_units([sums.revenue[name] for name in channels], money.unit(currency))
+    of = [sums.get(name, (0, 0)) for name in channels]
+    counts = in_units([credit for credit, _ in of], WHOLE // 100)
+    amounts = in_units([revenue for _, revenue in of], money.unit(currency))
     return [
         {
             "conversions": f"{count // 100}.{count % 100:02d}",

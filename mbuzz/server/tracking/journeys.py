@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from mbuzz.server import money
-from mbuzz.server.attribution.journeys import Journey, eligible, lookback_ms
+from mbuzz.server.attribution.journeys import Journey, eligible, lookback_ms, within
+from mbuzz.server.attribution.models import Model
 from mbuzz.server.model import Credit, Tenant, Touchpoint
 from mbuzz.server.model_definitions import JOURNEYS, Models, milestone_name
 from mbuzz.server.policy import Policy
@@ -25,6 +26,13 @@ class Known(NamedTuple):
     journey: Journey
     touchpoints: Sequence[Touchpoint]
     lookback_ms: int  # the conversion's own window; 0 of what is remembered by it
+
+    def shown_to(self, model: Model) -> Journey:
+        """Return the journey as far back as the model may look."""
+        journey, at_ms = self.journey, self.journey.converted_at_ms
+        if model.lookback_ms is not None or not self.lookback_ms or at_ms is None:
+            return journey
+        return journey.only(within(journey.times_ms, at_ms, self.lookback_ms))
 
     def within_own_window(self) -> Sequence[Touchpoint]:
         """Return the touchpoints that the conversion's own window shows."""

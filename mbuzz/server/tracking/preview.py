@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from mbuzz.server import money
 from mbuzz.server.attribution.models import Model
-from mbuzz.server.attribution.preview import Sums
+from mbuzz.server.attribution.totals import channel_totals
 from mbuzz.server.attribution.trained import restore
 from mbuzz.server.model import Tenant
 from mbuzz.server.model_definitions import CUSTOM, Definition, among, definition_of
@@ -22,12 +22,14 @@ class UntrainedError(ValueError):
 
 
 class Tried(NamedTuple):
-    """What came of it: the sums under each model, of how many conversions.
+    """What came of it: what channels get under each model, of how many conversions.
+
+    Sums are in billionths of conversions and millionths of the currency unit.
 
     `more` says that the period has others, which are older.
     """
 
-    sums: Sequence[Sums]
+    sums: Sequence[Mapping[str, tuple[int, int]]]
     conversions: int
     more: bool
 
@@ -74,12 +76,15 @@ def try_out(
     """
     models = among([one for one, _ in tried], [model for _, model in tried])
     found = stores.models.recent_conversions(tenant, *span, currency, most + 1)
-    sums = [Sums(model) for model in models.rules]
+    tried_on = []
     for conversion in found[:most]:
         source = source_of(stores.tracking, tenant, conversion)
         known = known_of(stores.tracking, tenant, policy, source, models)
         revenue = money.millionths(conversion.revenue_minor, conversion.currency)
         journey = known.journey._replace(revenue=revenue)
-        for one in sums:
-            one.add(journey, known.lookback_ms)
-    return Tried(sums, len(found[:most]), len(found) > most)
+        tried_on.append(known._replace(journey=journey))
+    sums = [
+        channel_totals(model, (known.shown_to(model) for known in tried_on))
+        for model in models.rules
+    ]
+    return Tried(sums, len(tried_on), len(found) > most)

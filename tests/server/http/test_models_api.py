@@ -333,6 +333,38 @@ def test_preview_shows_samples_and_real_conversions_beside_a_known_model(shop):
     assert len(shop.asked("GET", "")["attribution_models"]) == len(MODEL_LABELS)
 
 
+def test_preview_of_a_model_in_force_is_what_the_report_says(shop):
+    shop.asked(
+        "POST", "", {"name": "Wide", "base": "linear", "lookback_days": 180}, 201
+    )
+    shop.visit("v", "paid_social", 120)
+    shop.journey("v", "paid_search", "direct", "email")
+    shop.buy("v")
+    shop.buy("nobody", revenue="7.00")
+    shop.journey("w", "email", "direct")
+    shop.buy("w", revenue="0.01")
+
+    for model in (*PRESETS, "wide"):
+        real = shop.asked("POST", "/preview", {"model": model, "compare": model})[
+            "real"
+        ]
+
+        rows = {row["channel"]: row["preview"] for row in real["rows"]}
+        shown = {
+            row["channel"]: {
+                "conversions": row["credits"][model]["conversions"],
+                "revenue": row["credits"][model]["revenue"],
+            }
+            for row in shop.report(model)["rows"]
+        }
+        nothing = {"conversions": "0.00", "revenue": "0.00"}
+        assert rows == {
+            channel: given
+            for channel, given in shown.items()
+            if given != nothing or channel in rows
+        }, model
+
+
 def test_preview_is_of_the_latest_conversions_in_one_currency(shop):
     for index in range(3):
         shop.journey(f"v{index}", "email")
